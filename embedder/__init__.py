@@ -1,0 +1,1 @@
+"""Photos in, face embeddings in Parquet shards out."""
