@@ -1,0 +1,310 @@
+"""The store of what humans said about faces: names, same, different, not this person, ignore.
+
+Every human action is appended with its facts, and nothing is ever changed or removed. What holds is found by
+replaying the actions that are not undone; undoing is an action too.
+
+What may override what: ``assign`` and ``import_facts`` never go against an earlier word (enrolling may take a face
+from another person, as ``move`` does). ``move``, ``reject`` and ``ignore`` are corrections: the later word holds.
+No action may make the facts contradict each other. Whatever is refused leaves no trace.
+"""
+
+import getpass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from indexer.people.anchors import FaceRef, by_photo, reanchor
+from indexer.people.exchange import find_places, from_document, missing_facts, to_document
+from indexer.people.facts import (
+    Conflict,
+    Facts,
+    NameTaken,
+    NoSuchPerson,
+    Pair,
+    PeopleError,
+    PeopleState,
+    clean_name,
+    name_key,
+    ordered,
+)
+from indexer.people.log import Action, PeopleLog
+from indexer.people.replay import Replay
+
+FILE_NAME = "people.sqlite"
+"""The store's place in an album."""
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):  # an account without an entry, as in some containers
+        return f"user {os.getuid()}"
+
+
+class PeopleStore:
+    """An open people file. Each action is written whole, at once, or not at all.
+
+    The methods that say something return the action, or None if all of it held already: then nothing is written.
+    They raise ``PeopleError``, or a kind of it, for what cannot be.
+    """
+
+    def __init__(
+        self, path: Path, *, who: str | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        """Open the file, or make it.
+
+        Args:
+            path: the file; its folder must be there.
+            who: the user that the actions are put down to; None for the login name.
+            clock: tells the time, with its zone.
+        Raises:
+            PeopleError: if it cannot be made or read, is no people file, or one of a newer visavis.
+        """
+        self._log = PeopleLog(path, who=_login_name() if who is None else who, clock=clock)
+
+    def close(self) -> None:
+        self._log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._log.close()
+
+    # Reading
+
+    def state(self) -> PeopleState:
+        """Tell what holds now, with what other processes said."""
+        with self._log.reading() as replay:
+            return replay.state()
+
+    def faces(self) -> dict[int, FaceRef]:
+        """List every face that was ever spoken of, by face_id."""
+        with self._log.reading():
+            return self._log.faces()
+
+    def history(self, limit: int | None = None) -> list[Action]:
+        """List the latest actions, latest first; all of them if ``limit`` is None."""
+        with self._log.reading():
+            return self._log.actions(limit)
+
+    def export_facts(self) -> dict[str, Any]:
+        """Write what holds as one JSON document, described in ``indexer.people.exchange``."""
+        with self._log.reading() as replay:
+            return to_document(replay.state(), self._log.faces())
+
+    # People
+
+    def assign(
+        self, faces: Sequence[FaceRef], name: str, *, add_to_existing: bool, kind: Literal["name", "enroll"] = "name"
+    ) -> Action | None:
+        """Give faces a name: of a new person or, with ``add_to_existing``, of one that is there.
+
+        Raises:
+            NameTaken: if the person is there, and ``add_to_existing`` is not said.
+            Conflict: if a face is ignored or was said not to be this person, or, when naming, is another person
+                (enrolling takes it from there); or if the facts would contradict each other.
+        """
+        refs, name = _by_id(faces), clean_name(name)
+        with self._log.writing() as replay:
+            known = replay.person_by_key.get(name_key(name))
+            person = self._log.next_person() if known is None else known
+            new = [face for face in refs if replay.person_of.get(face) != person]
+            if not new:
+                return None
+            if known is not None and not add_to_existing:
+                count = _count(len(replay.faces_of[known]), "face")
+                raise NameTaken(
+                    f'there is a "{replay.persons[known]}" already, with {count}: say that these faces are to be added'
+                    " to that person, or choose another name"
+                )
+            facts = Facts(
+                created=((person, name),) if known is None else (),
+                assigned=tuple((face, person) for face in new),
+            )
+            known_as = "as " if kind == "enroll" else ""
+            order = f'{kind} {_count(len(new), "face")} {known_as}"{replay.persons.get(person, name)}"'
+            _require_nothing_overruled(replay, facts, order, moving=kind == "enroll")
+            return self._say(kind, order, facts, refs)
+
+    def rename(self, person: int, name: str) -> Action | None:
+        """Give a person another name.
+
+        Raises:
+            NameTaken: if somebody else has it.
+        """
+        name = clean_name(name)
+        with self._log.writing() as replay:
+            old = _name_of(replay, person)
+            if replay.person_by_key.get(name_key(name), person) != person:
+                raise NameTaken(f'there is a "{name}" already: choose another name, or merge the two')
+            if name == old:
+                return None
+            return self._say("rename", f'rename "{old}" to "{name}"', Facts(renamed=((person, name),)))
+
+    def merge(self, keep: int, other: int) -> Action | None:
+        """Say that two people are one: the first keeps its name and takes the faces of the other.
+
+        Raises:
+            Conflict: if a face of one was said to be different from one of the other, or not to be this person.
+        """
+        with self._log.writing() as replay:
+            order = f'merge "{_name_of(replay, other)}" into "{_name_of(replay, keep)}"'
+            if keep == other:
+                raise PeopleError(f"cannot {order}: that is one person already, so name another one")
+            return self._say("merge", order, Facts(merged=((other, keep),)))
+
+    # Faces
+
+    def move(self, faces: Sequence[FaceRef], person: int) -> Action | None:
+        """Put faces to a person, whoever they were before, and though they were ignored or rejected.
+
+        Raises:
+            Conflict: if the facts on same and different faces are against it.
+        """
+        refs = _by_id(faces)
+        with self._log.writing() as replay:
+            name = _name_of(replay, person)
+            new = tuple((face, person) for face in refs if replay.person_of.get(face) != person)
+            order = f'move {_count(len(new), "face")} to "{name}"'
+            return self._say("move", order, Facts(assigned=new), refs)
+
+    def reject(self, faces: Sequence[FaceRef], person: int) -> Action | None:
+        """Say that faces are not this person; those that were, are nobody from now on.
+
+        Raises:
+            Conflict: if a face was said to be the same as one that stays with this person.
+        """
+        refs = _by_id(faces)
+        with self._log.writing() as replay:
+            name = _name_of(replay, person)
+            new = tuple((face, person) for face in refs if face not in replay.rejected.get(person, ()))
+            order = f'reject {_count(len(new), "face")} as not "{name}"'
+            return self._say("reject", order, Facts(rejected=new), refs)
+
+    def ignore(self, faces: Sequence[FaceRef]) -> Action | None:
+        """Never show faces again; those that were somebody are nobody from now on."""
+        refs = _by_id(faces)
+        with self._log.writing() as replay:
+            new = tuple((face,) for face in refs if face not in replay.ignored)
+            return self._say("ignore", f"ignore {_count(len(new), 'face')}", Facts(ignored=new), refs)
+
+    def same(self, a: FaceRef, b: FaceRef) -> Action | None:
+        """Say that two faces are one person, whoever that is.
+
+        Raises:
+            Conflict: if it follows from what was said that they are two.
+        """
+        refs, pair = _pair(a, b)
+        with self._log.writing() as replay:
+            new = () if pair in replay.same else (pair,)
+            return self._say("same", f"say that {_both(pair)} are the same person", Facts(same=new), refs)
+
+    def different(self, a: FaceRef, b: FaceRef) -> Action | None:
+        """Say that two faces are two people, whoever they are.
+
+        Raises:
+            Conflict: if it follows from what was said that they are one.
+        """
+        refs, pair = _pair(a, b)
+        with self._log.writing() as replay:
+            new = () if pair in replay.different else (pair,)
+            return self._say("different", f"say that {_both(pair)} are different people", Facts(different=new), refs)
+
+    def retract(self, a: FaceRef, b: FaceRef) -> Action | None:
+        """Take back what was said of two faces as a pair, same or different, however long ago."""
+        refs, pair = _pair(a, b)
+        with self._log.writing() as replay:
+            new = (pair,) if pair in replay.same or pair in replay.different else ()
+            return self._say("retract", f"retract what was said of {_both(pair)}", Facts(retracted=new), refs)
+
+    # The whole
+
+    def undo(self) -> Action:
+        """Take back the latest action that is not undone, whole. Undoing again goes on to the one before.
+
+        Re-anchoring is passed over: what it says is measured, and no word of a human.
+
+        Raises:
+            PeopleError: if there is nothing to undo.
+        """
+        with self._log.writing():
+            last = self._log.last_word()
+            if last is None:
+                raise PeopleError("there is nothing to undo: `history` shows no action that still holds")
+            return self._log.append("undo", f"undo {last.action_id}: {last.text}", Facts(), {}, undoes=last.action_id)
+
+    def import_facts(self, document: object, present: Mapping[str, Sequence[FaceRef]] | None = None) -> Action | None:
+        """Take over what an export says, as one action. People of one name are taken for one person.
+
+        Args:
+            document: what ``export_facts`` gave, here or in another album, perhaps by way of a JSON file.
+            present: photo_id -> the faces that this album has there. The document's faces are found again among
+                them and the faces spoken of here; those that are not keep their ids.
+        Raises:
+            Conflict: if anything in it goes against what was said here.
+            PeopleError: if it is no such document, a damaged one, or one of a newer visavis.
+        """
+        exported = from_document(document)
+        with self._log.writing() as replay:
+            here = {ref.face_id: ref for refs in (present or {}).values() for ref in refs}
+            here |= self._log.current_faces()
+            refs = find_places(exported, here.values(), replay)
+            facts = missing_facts(exported, refs, replay, next_person=self._log.next_person())
+            order = f"import {_count(len(facts.faces()), 'face')} and {_count(len(facts.created), 'new person')}"
+            _require_nothing_overruled(replay, facts, order, moving=False)
+            return self._say("import", order, facts, {ref.face_id: ref for ref in refs.values()})
+
+    def reanchor(self, present: Mapping[str, Sequence[FaceRef]]) -> Action | None:
+        """Carry all that was said over to the faces that a new detector shows at the same places.
+
+        Args:
+            present: photo_id -> all faces that the photo has now. Photos left out stay as they are.
+        """
+        now = {ref.face_id: ref for refs in present.values() for ref in refs}
+        with self._log.writing():
+            current = self._log.current_faces()
+            lost = [ref for face, ref in current.items() if face not in now]
+            found = reanchor(lost, by_photo(ref for face, ref in now.items() if face not in current))
+            refs = {face: now[face] for face in found.values()}
+            order = f"re-anchor {_count(len(found), 'face')} to other boxes"
+            return self._say("reanchor", order, Facts(reanchored=tuple(found.items())), refs)
+
+    def _say(self, kind: str, order: str, facts: Facts, refs: Mapping[int, FaceRef] | None = None) -> Action | None:
+        return None if facts == Facts() else self._log.append(kind, order, facts, refs or {})
+
+
+def _require_nothing_overruled(replay: Replay, facts: Facts, order: str, *, moving: bool) -> None:
+    if against := replay.overruled(facts, moving=moving):
+        raise Conflict(order, against, "Leave these faces out, or correct them first")
+
+
+def _name_of(replay: Replay, person: int) -> str:
+    if person not in replay.persons:
+        raise NoSuchPerson(f"there is no person {person}, or no longer: `people` lists those that there are")
+    return replay.persons[person]
+
+
+def _by_id(faces: Sequence[FaceRef]) -> dict[int, FaceRef]:
+    if not faces:
+        raise ValueError("nothing is said of any face: faces is empty")
+    refs = {face.face_id: face for face in faces}
+    if len(refs) < len(set(faces)):
+        raise ValueError("one face_id stands for two places in faces")
+    return refs
+
+
+def _pair(a: FaceRef, b: FaceRef) -> tuple[dict[int, FaceRef], Pair]:
+    if a.face_id == b.face_id:
+        raise PeopleError(f"face {a.face_id} is compared with itself: name two faces")
+    return {a.face_id: a, b.face_id: b}, ordered(a.face_id, b.face_id)
+
+
+def _both(pair: Pair) -> str:
+    return f"faces {pair[0]} and {pair[1]}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
