@@ -1,0 +1,183 @@
+"""Find faces: boxes, confidences and five landmarks of each face of each photo.
+
+CenterFace (Xu et al. 2019, arXiv 1911.03599) sees a face as a point: a heat map says where faces
+are, and at each point stand the size, the offset of the box centre and five landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from embedder.device import Compute
+from trainer.onnx_graph import fuse_batch_norm, load_onnx
+
+_STRIDE = 4  # pixels of the photo in one cell of the heat map
+_MULTIPLE = 32  # the network halves its input five times
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """What decides which faces are found. Part of a model's fingerprint.
+
+    Attributes:
+        long_side: photos are shrunk to this long side (pixels) before the detector looks. Smaller
+            photos are left as they are.
+        min_confidence: a face less sure than this (0–1) is left out.
+        max_overlap: of two boxes that overlap more than this (IoU), the surer one is kept.
+    """
+
+    long_side: int = 640
+    min_confidence: float = 0.35
+    max_overlap: float = 0.3
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The N faces of one photo, surest first, in pixels of the upright photo.
+
+    Attributes:
+        boxes_xywh: float32 (N, 4), left, top, width, height; may reach over the photo's edge.
+        landmarks: float32 (N, 5, 2), (x, y) of the eyes, the nose and the corners of the mouth;
+            the eye and the corner on the left of the picture come first.
+        confidences: float32 (N,), 0–1.
+    """
+
+    boxes_xywh: np.ndarray
+    landmarks: np.ndarray
+    confidences: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.confidences)
+
+
+class FaceDetector:
+    """CenterFace on one device. Gives the same faces for a photo whatever stands beside it."""
+
+    def __init__(self, weights: Path, compute: Compute, settings: DetectSettings | None = None) -> None:
+        """Load the network; ``weights`` is centerface.onnx.
+
+        Raises:
+            trainer.onnx_graph.OnnxError: if the file is not an ONNX network.
+        """
+        self.settings = settings or DetectSettings()
+        self._compute = compute
+        self._network = compute.prepare(fuse_batch_norm(load_onnx(weights)))
+
+    def detect(self, photos: Sequence[np.ndarray]) -> list[Faces]:
+        """Find the faces of each photo.
+
+        Args:
+            photos: upright photos, uint8 RGB (H, W, 3), of any shapes.
+        Returns:
+            one ``Faces`` for each photo, in the order of ``photos``.
+        """
+        inputs = self._compute.map(lambda photo: shrink(photo, self.settings.long_side), photos)
+        batches = _batches_of_like_shape([x.shape[:2] for x in inputs], self._compute.detect_batch)
+        scales = [np.array(p.shape[1::-1]) / x.shape[1::-1] for p, x in zip(photos, inputs, strict=True)]
+
+        def detect_batch(numbers: list[int]) -> list[tuple[int, Faces]]:
+            maps = self._run([inputs[i] for i in numbers])
+            return [
+                (i, self._read_maps([m[row] for m in maps], inputs[i].shape[:2], scales[i]))
+                for row, i in enumerate(numbers)
+            ]
+
+        found = dict(pair for batch in self._compute.map(detect_batch, batches) for pair in batch)
+        return [found[i] for i in range(len(photos))]
+
+    def _run(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """Give heat (N,1,h,w), log size (N,2,h,w), offset (N,2,h,w) and landmarks (N,10,h,w)."""
+        height, width = (_round_up(side) for side in inputs[0].shape[:2])
+        batch = np.zeros((len(inputs), height, width, 3), np.uint8)
+        for row, photo in enumerate(inputs):
+            batch[row, : photo.shape[0], : photo.shape[1]] = photo
+        maps: tuple[Tensor, ...] = self._compute.run(self._network, batch)
+        return [m.numpy() for m in maps]
+
+    def _read_maps(self, maps: list[np.ndarray], shape: tuple[int, int], scale: np.ndarray) -> Faces:
+        boxes, landmarks, confidences = decode_maps(*maps, min_confidence=self.settings.min_confidence)
+        # A face whose centre lies in the padding is none.
+        inside = (boxes[:, 0] + boxes[:, 2] / 2 < shape[1]) & (boxes[:, 1] + boxes[:, 3] / 2 < shape[0])
+        boxes, landmarks, confidences = boxes[inside], landmarks[inside], confidences[inside]
+        kept = suppress_overlaps(boxes, confidences, self.settings.max_overlap)
+        factors = scale.astype(np.float32)
+        return Faces(boxes[kept] * np.tile(factors, 2), landmarks[kept] * factors, confidences[kept])
+
+
+def decode_maps(
+    heat: np.ndarray, log_size: np.ndarray, offset: np.ndarray, points: np.ndarray, *, min_confidence: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turn the four maps of one photo into boxes.
+
+    Args:
+        heat: float32 (1, h, w); log_size, offset: (2, h, w), vertical first; points: (10, h, w),
+            five times (y, x) in units of the face's size, from its upper left corner.
+        min_confidence: cells below are not looked at.
+    Returns:
+        boxes float32 (M, 4) xywh, landmarks (M, 5, 2) xy, confidences (M,), in pixels of the input.
+    """
+    rows, columns = np.nonzero(heat[0] >= min_confidence)
+    height, width = np.exp(log_size[:, rows, columns]) * _STRIDE
+    centre_y = (rows + offset[0, rows, columns] + 0.5) * _STRIDE
+    centre_x = (columns + offset[1, rows, columns] + 0.5) * _STRIDE
+    left, top = np.maximum(centre_x - width / 2, 0), np.maximum(centre_y - height / 2, 0)
+    relative = points[:, rows, columns].reshape(5, 2, -1)
+    landmarks = np.stack([relative[:, 1] * width + left, relative[:, 0] * height + top], axis=-1)
+    boxes = np.stack([left, top, width, height], axis=-1)
+    return boxes.astype(np.float32), landmarks.transpose(1, 0, 2).astype(np.float32), heat[0, rows, columns]
+
+
+def suppress_overlaps(boxes_xywh: np.ndarray, confidences: np.ndarray, max_overlap: float) -> np.ndarray:
+    """Greedy non-maximum suppression: go from the surest box down, drop what overlaps it.
+
+    Args:
+        boxes_xywh: float (N, 4); confidences: float (N,).
+        max_overlap: IoU above which the less sure box is dropped.
+    Returns:
+        int64 (M,), the rows kept, surest first.
+    """
+    order = np.argsort(-confidences, kind="stable")
+    kept = []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        order = order[overlaps(boxes_xywh[best], boxes_xywh[order]) <= max_overlap]
+    return np.array(kept, np.int64)
+
+
+def overlaps(box_xywh: np.ndarray, boxes_xywh: np.ndarray) -> np.ndarray:
+    """Intersection over union of one box (4,) with each of (N, 4): float (N,), 0–1."""
+    x, y, w, h = box_xywh
+    width = np.minimum(x + w, boxes_xywh[:, 0] + boxes_xywh[:, 2]) - np.maximum(x, boxes_xywh[:, 0])
+    height = np.minimum(y + h, boxes_xywh[:, 1] + boxes_xywh[:, 3]) - np.maximum(y, boxes_xywh[:, 1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    union = w * h + boxes_xywh[:, 2] * boxes_xywh[:, 3] - shared
+    return np.asarray(shared / np.maximum(union, np.finfo(np.float32).tiny))
+
+
+def shrink(photo: np.ndarray, long_side: int) -> np.ndarray:
+    """Scale a photo (H, W, 3) down to ``long_side`` pixels; a smaller one is given back as it is."""
+    height, width = photo.shape[:2]
+    factor = long_side / max(height, width)
+    if factor >= 1:
+        return photo
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+
+
+def _round_up(pixels: int) -> int:
+    return -(-pixels // _MULTIPLE) * _MULTIPLE
+
+
+def _batches_of_like_shape(shapes: list[tuple[int, int]], largest: int) -> list[list[int]]:
+    """Group the row numbers of photos whose padded shape is the same, at most ``largest`` in each group."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for number, (height, width) in enumerate(shapes):
+        groups.setdefault((_round_up(height), _round_up(width)), []).append(number)
+    return [group[i : i + largest] for group in groups.values() for i in range(0, len(group), largest)]

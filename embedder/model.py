@@ -1,0 +1,175 @@
+"""A model: photos in, faces with embeddings out. What album and query must have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+
+import cv2
+import numpy as np
+
+from embedder.align import crop_faces
+from embedder.detect import DetectSettings, FaceDetector, Faces
+from embedder.device import Compute
+from embedder.encode import FaceEncoder
+from embedder.pretrained import NETWORKS, WEIGHT_FILES, FaceNetwork, WeightFile, locate
+
+# A face of this shorter side fills its crop; smaller ones carry less.
+_FULL_QUALITY_PIXELS = 80
+
+
+class UnknownModel(ValueError):
+    """A model name that is not in the table."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that decides what an embedding means.
+
+    Attributes:
+        detector: the weight file that finds the faces.
+        network: the weight file that embeds them, with its template.
+        detect: how the detector is used.
+        views: "mirror": a face and its mirror image are averaged.
+    """
+
+    detector: WeightFile
+    network: FaceNetwork
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    views: str = "mirror"
+
+    @property
+    def name(self) -> str:
+        """The name by which the user chooses it."""
+        return self.network.weights.name
+
+    def fingerprint(self) -> str:
+        """Name the model by its content: 12 hex digits. Embeddings of two fingerprints are never compared."""
+        parts = {
+            "detector": self.detector.sha256,
+            "detect": asdict(self.detect),
+            "network": self.network.weights.sha256,
+            "template": self.network.template,
+            "views": self.views,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class EmbeddedFaces:
+    """The N faces of one photo, surest first.
+
+    Attributes:
+        boxes_xywh: int32 (N, 4), pixels of the upright photo, inside it.
+        landmarks: float32 (N, 5, 2), pixels of the upright photo.
+        confidences: float32 (N,), 0–1.
+        qualities: float32 (N,), 0–1.
+        embeddings: float32 (N, D), unit rows.
+    """
+
+    boxes_xywh: np.ndarray
+    landmarks: np.ndarray
+    confidences: np.ndarray
+    qualities: np.ndarray
+    embeddings: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.confidences)
+
+
+def choose_model(name: str) -> ModelSpec:
+    """Find a model by the name of its network.
+
+    Raises:
+        UnknownModel: if the table does not have it.
+    """
+    if name not in NETWORKS:
+        raise UnknownModel(f"--model {name} is not known; known: {', '.join(sorted(NETWORKS))}")
+    return ModelSpec(WEIGHT_FILES["centerface"], NETWORKS[name])
+
+
+class FaceModel:
+    """A model loaded on a device."""
+
+    def __init__(self, spec: ModelSpec, compute: Compute) -> None:
+        """Load the weights.
+
+        Raises:
+            embedder.pretrained.WeightsError: if a weight file is missing or altered.
+        """
+        self.spec = spec
+        self.compute = compute
+        self._detector = FaceDetector(locate(spec.detector), compute, spec.detect)
+        self._encoder = FaceEncoder(locate(spec.network.weights), compute)
+
+    def find(self, photos: Sequence[np.ndarray]) -> list[EmbeddedFaces]:
+        """Find and embed the faces of photos.
+
+        Args:
+            photos: upright, uint8 RGB (H, W, 3), of any shapes.
+        Returns:
+            one ``EmbeddedFaces`` for each photo, in the order of ``photos``.
+        """
+        if not len(photos):
+            return []
+        return self._embed(photos, self._detector.detect(photos))
+
+    def embed_centres(self, photos: Sequence[np.ndarray]) -> np.ndarray:
+        """Embed the central part of photos in which no face was found.
+
+        The middle 60 % of the shorter side stands in for the face, so that a measurement can count
+        such a photo instead of leaving it out.
+
+        Returns:
+            float32 (N, D), unit rows.
+        """
+        size = self.spec.network.input_size
+        return self._encoder.encode(np.stack([_central_crop(photo, size) for photo in photos]))
+
+    def _embed(self, photos: Sequence[np.ndarray], found: Sequence[Faces]) -> list[EmbeddedFaces]:
+        network = self.spec.network
+        crops = [
+            crop_faces(photo, faces.landmarks, network.template, network.input_size)
+            for photo, faces in zip(photos, found, strict=True)
+        ]
+        embeddings = self._encoder.encode(np.concatenate(crops))
+        ends = np.cumsum([len(faces) for faces in found])[:-1]
+        return [
+            EmbeddedFaces(
+                whole_boxes(faces.boxes_xywh, photo.shape[1], photo.shape[0]),
+                faces.landmarks,
+                faces.confidences,
+                face_qualities(faces.boxes_xywh, faces.confidences),
+                rows,
+            )
+            for photo, faces, rows in zip(photos, found, np.split(embeddings, ends), strict=True)
+        ]
+
+
+def face_qualities(boxes_xywh: np.ndarray, confidences: np.ndarray) -> np.ndarray:
+    """Judge how much the embedding of each face can be relied on.
+
+    Args:
+        boxes_xywh: float (N, 4), pixels of the photo; confidences: float (N,), 0–1.
+    Returns:
+        float32 (N,), 0–1: the detector's confidence times the share of the pixels that a face needs.
+    """
+    shorter = boxes_xywh[:, 2:].min(axis=1) if len(boxes_xywh) else np.empty(0)
+    return np.asarray(confidences * np.clip(shorter / _FULL_QUALITY_PIXELS, 0, 1), np.float32)
+
+
+def whole_boxes(boxes_xywh: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Round boxes to whole pixels and clip them to the photo: int32 (N, 4), sides at least 1."""
+    left, top = boxes_xywh[:, 0], boxes_xywh[:, 1]
+    corners = np.stack([left, top, left + boxes_xywh[:, 2], top + boxes_xywh[:, 3]], axis=1)
+    corners = np.rint(np.clip(corners, 0, [width, height, width, height])).astype(np.int32)
+    corners[:, 2:] = np.maximum(corners[:, 2:] - corners[:, :2], 1)
+    return np.asarray(corners)
+
+
+def _central_crop(photo: np.ndarray, size: int) -> np.ndarray:
+    side = max(1, round(min(photo.shape[:2]) * 0.6))
+    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+    return cv2.resize(photo[top : top + side, left : left + side], (size, size), interpolation=cv2.INTER_AREA)

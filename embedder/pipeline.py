@@ -1,0 +1,283 @@
+"""From photo files to shards: read and decode ahead, embed in chunks, write whole shards."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from embedder.catalogue import Catalogue
+from embedder.decode import DecodeError, Photo, decode
+from embedder.model import EmbeddedFaces, FaceModel
+from embedder.rows import FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id
+from embedder.scan import PhotoFile
+from embedder.shards import write_shard
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """How the work is cut up. None of it changes a row.
+
+    Attributes:
+        shard_photos: a shard is closed after this many photos; a kill loses no more than that.
+        chunk_photos, chunk_pixels: photos are embedded together until one of the limits is reached.
+        readers: threads that read and decode; OpenCV and Pillow let go of the interpreter meanwhile.
+        retry_unreadable: look again at files that could not be read before.
+    """
+
+    shard_photos: int = 1024
+    chunk_photos: int = 64
+    chunk_pixels: int = 100_000_000
+    readers: int = os.cpu_count() or 1
+    retry_unreadable: bool = False
+
+
+@dataclass
+class EmbedReport:
+    """What a run did, counted while it goes on.
+
+    Attributes:
+        seen: files that were looked at.
+        unchanged: of these, known already by path, size and time.
+        embedded: photos that went through the model.
+        known_content: new or changed files whose content is known already (moved or copied).
+        faces: faces found in this run.
+        reasons: (path, why) of each file that cannot be read.
+    """
+
+    seen: int = 0
+    unchanged: int = 0
+    embedded: int = 0
+    known_content: int = 0
+    faces: int = 0
+    reasons: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def unreadable(self) -> int:
+        """Files with a row that says why they cannot be read."""
+        return len(self.reasons)
+
+    @property
+    def finished(self) -> int:
+        """Files that have their row."""
+        return self.embedded + self.known_content + self.unreadable
+
+
+@dataclass(frozen=True)
+class _ReadPhoto:
+    """A file after reading.
+
+    Attributes:
+        file: which.
+        photo_id: None if it could not be read.
+        photo: decoded; None if that failed or was not needed.
+        twin: a row of the same content, which spares decoding.
+        reason: why there is nothing to embed, or None.
+    """
+
+    file: PhotoFile
+    photo_id: str | None = None
+    photo: Photo | None = None
+    twin: PhotoRow | None = None
+    reason: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the upright photo, (0, 0) if it is not known."""
+        if self.photo is not None:
+            return self.photo.pixels.shape[1], self.photo.pixels.shape[0]
+        return (self.twin.width, self.twin.height) if self.twin is not None else (0, 0)
+
+
+def embed_photos(
+    files: Iterable[PhotoFile],
+    model: FaceModel,
+    shards: Path,
+    catalogue: Catalogue,
+    settings: EmbedSettings,
+    on_progress: Callable[[EmbedReport], None] = lambda report: None,
+) -> EmbedReport:
+    """Embed the photos that the catalogue does not have, and write them as shards.
+
+    Interrupting (KeyboardInterrupt) writes what is finished, then goes on to the caller.
+
+    Args:
+        files: from ``scan``; their order decides the order of the rows.
+        model: finds and embeds the faces.
+        shards: folder to write to. The caller holds the album's lock.
+        catalogue: what is there already.
+        settings: how the work is cut up.
+        on_progress: called after each chunk with the report so far.
+    Raises:
+        OSError: if a shard cannot be written; those before it stay.
+    """
+    report = EmbedReport()
+    work = _Open(shards, model, catalogue, report)
+    new_files = _count_known(files, catalogue, settings, report)
+    with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
+        photos = _ahead(pool, lambda file: _read(file, work.twins), new_files, 4 * settings.readers)
+        try:
+            for chunk in _chunks(photos, settings):
+                work.add(chunk)
+                on_progress(report)
+                if work.photos >= settings.shard_photos:
+                    work.close_shard()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            work.close_shard()
+            raise
+        work.close_shard()
+    on_progress(report)
+    return report
+
+
+class _Open:
+    """The open shard: rows that are not yet written."""
+
+    def __init__(self, shards: Path, model: FaceModel, catalogue: Catalogue, report: EmbedReport) -> None:
+        self.twins = dict(catalogue.embedded)
+        self._parts: list[tuple[list[PhotoRow], list[FaceRows]]] = []
+        self._shards, self._model, self._report = shards, model, report
+
+    @property
+    def photos(self) -> int:
+        """How many rows are waiting."""
+        return sum(len(rows) for rows, _ in self._parts)
+
+    def add(self, chunk: list[_ReadPhoto]) -> None:
+        """Embed a chunk and keep its rows."""
+        new: dict[str, Photo] = {}
+        for read in chunk:
+            if read.photo is not None and read.photo_id not in self.twins:
+                new.setdefault(str(read.photo_id), read.photo)
+        found = dict(zip(new, self._model.find([photo.pixels for photo in new.values()]), strict=True))
+        rows = []
+        for read in chunk:
+            row = _photo_row(read, found.get(str(read.photo_id)), self.twins.get(str(read.photo_id)))
+            rows.append(row)
+            self._count(row, read)
+            if row.status == "ok" and row.photo_id is not None:
+                self.twins[row.photo_id] = row
+        # One step, so that an interrupt leaves both or none.
+        self._parts.append((rows, [_face_rows(name, faces) for name, faces in found.items()]))
+        self._report.faces += sum(len(faces) for faces in found.values())
+
+    def close_shard(self) -> None:
+        """Write the rows, if there are any."""
+        if self._parts:
+            nothing = no_faces(self._model.spec.network.dimension)
+            faces = join_faces([nothing, *(table for _, tables in self._parts for table in tables)])
+            photos = [row for rows, _ in self._parts for row in rows]
+            write_shard(self._shards, photos, faces, self._model.spec.fingerprint())
+            self._parts = []
+
+    def _count(self, row: PhotoRow, read: _ReadPhoto) -> None:
+        if row.reason is not None:
+            self._report.reasons.append((row.path, row.reason))
+        elif read.photo is None or read.photo_id in self.twins:
+            self._report.known_content += 1
+        else:
+            self._report.embedded += 1
+
+
+def _photo_row(read: _ReadPhoto, found: EmbeddedFaces | None, twin: PhotoRow | None) -> PhotoRow:
+    faces = len(found) if found is not None else twin.n_faces if twin is not None else 0
+    width, height = read.size
+    return PhotoRow(
+        photo_id=read.photo_id,
+        path=path_text(read.file.path),
+        size=read.file.size,
+        mtime_ns=read.file.mtime_ns,
+        width=width,
+        height=height,
+        taken_at=read.photo.taken_at if read.photo is not None else read.twin.taken_at if read.twin else None,
+        status="ok" if read.reason is None else "unreadable",
+        reason=read.reason,
+        n_faces=faces if read.reason is None else 0,
+    )
+
+
+def path_text(path: Path) -> str:
+    r"""Write a path as text; bytes that are not UTF-8 become ``\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _read(file: PhotoFile, twins: Mapping[str, PhotoRow]) -> _ReadPhoto:
+    """Read and decode one file; a failure is the reason in the result, not an exception."""
+    if file.problem is not None:
+        return _ReadPhoto(file, reason=file.problem)
+    try:
+        content = file.path.read_bytes()
+    except OSError as error:
+        return _ReadPhoto(file, reason=f"cannot be read: {error.strerror}")
+    name = photo_id(content)
+    twin = twins.get(name)
+    if twin is not None:
+        return _ReadPhoto(file, name, twin=twin)
+    try:
+        return _ReadPhoto(file, name, decode(content))
+    except DecodeError as error:
+        return _ReadPhoto(file, name, reason=str(error))
+
+
+def is_known(file: PhotoFile, catalogue: Catalogue, settings: EmbedSettings) -> bool:
+    """Whether the catalogue has this file as it is now, by path, size and time."""
+    known = catalogue.photos.get(path_text(file.path))
+    if known is None or (known.size, known.mtime_ns) != (file.size, file.mtime_ns):
+        return False
+    return known.status == "ok" or not settings.retry_unreadable
+
+
+def _count_known(
+    files: Iterable[PhotoFile], catalogue: Catalogue, settings: EmbedSettings, report: EmbedReport
+) -> Iterator[PhotoFile]:
+    for file in files:
+        report.seen += 1
+        if is_known(file, catalogue, settings):
+            report.unchanged += 1
+        else:
+            yield file
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, read: Callable[[PhotoFile], _ReadPhoto], files: Iterator[PhotoFile], ahead: int
+) -> Iterator[_ReadPhoto]:
+    """Read files in the pool, at most ``ahead`` of them early, and give them in their order."""
+    waiting: deque[Future[_ReadPhoto]] = deque()
+    for file in files:
+        waiting.append(pool.submit(read, file))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _chunks(photos: Iterator[_ReadPhoto], settings: EmbedSettings) -> Iterator[list[_ReadPhoto]]:
+    """Cut the photos up. Where a cut lies depends only on the photos since the last one."""
+    chunk: list[_ReadPhoto] = []
+    pixels = 0
+    for photo in photos:
+        chunk.append(photo)
+        pixels += 0 if photo.photo is None else photo.photo.pixels.size // 3
+        if len(chunk) >= settings.chunk_photos or pixels >= settings.chunk_pixels:
+            yield chunk
+            chunk, pixels = [], 0
+    if chunk:
+        yield chunk
+
+
+def _face_rows(name: str, faces: EmbeddedFaces) -> FaceRows:
+    return FaceRows(
+        np.array([face_id(name, box) for box in faces.boxes_xywh], np.int64),
+        [name] * len(faces),
+        faces.boxes_xywh,
+        faces.landmarks,
+        faces.confidences,
+        faces.qualities,
+        faces.embeddings.astype(np.float16),
+    )

@@ -1,0 +1,300 @@
+"""Shards: the database. Each is a folder with two Parquet files and their checksums, written once.
+
+    000017/photos.parquet     a row for each photo that was seen, read or not
+    000017/faces.parquet      a row for each face, with its embedding
+    000017/manifest.json      format, model, counts, SHA-256 of both files and of itself
+
+A shard is made under a temporary name, flushed to the disk and renamed: under its number it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embedder.rows import FaceRows, PhotoRow, no_faces
+
+FORMAT = 1
+_PHOTOS, _FACES, _MANIFEST = "photos.parquet", "faces.parquet", "manifest.json"
+_TEMPORARY = ".tmp-"
+
+PHOTO_SCHEMA = pa.schema(
+    [
+        pa.field("photo_id", pa.string()),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("mtime_ns", pa.int64(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("taken_at", pa.timestamp("ms")),  # Parquet has no coarser one
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        pa.field("n_faces", pa.int32(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a shard says about itself.
+
+    Attributes:
+        format: of the shard.
+        fingerprint: of the model that made the embeddings.
+        dimension: numbers in an embedding.
+        photos, faces: how many rows.
+        sha256: file name → checksum.
+    """
+
+    format: int
+    fingerprint: str
+    dimension: int
+    photos: int
+    faces: int
+    sha256: dict[str, str]
+
+
+class ShardError(ValueError):
+    """A shard that is damaged, or of a format that this version does not know."""
+
+
+def list_shards(folder: Path) -> list[Path]:
+    """Give the whole shards in ``folder``, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted((p for p in folder.iterdir() if p.name.isdecimal() and p.is_dir()), key=lambda p: int(p.name))
+
+
+def write_shard(folder: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprint: str) -> Path:
+    """Write a shard and give it the next free number.
+
+    Args:
+        folder: the album's ``shards``. Only one process may write there at a time.
+        photos, faces: the rows.
+        fingerprint: of the model that made the embeddings.
+    Returns:
+        the shard's folder.
+    Raises:
+        OSError: if the disk is full or the folder cannot be written; nothing is left then.
+    """
+    shards = list_shards(folder)
+    target = folder / f"{int(shards[-1].name) + 1 if shards else 1:06d}"
+    making = folder / f"{_TEMPORARY}{os.getpid()}-{target.name}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        making.mkdir(mode=0o700)
+        pq.write_table(_photo_table(photos), making / _PHOTOS, write_page_checksum=True, compression="zstd")
+        pq.write_table(
+            _face_table(faces),
+            making / _FACES,
+            write_page_checksum=True,
+            compression="none",  # embeddings do not compress
+            use_dictionary=["photo_id"],
+        )
+        manifest = Manifest(
+            FORMAT,
+            fingerprint,
+            int(faces.embeddings.shape[1]),
+            len(photos),
+            len(faces),
+            {name: _sha256(making / name) for name in (_PHOTOS, _FACES)},
+        )
+        (making / _MANIFEST).write_bytes(_manifest_bytes(manifest))
+        for name in (_PHOTOS, _FACES, _MANIFEST):
+            (making / name).chmod(0o600)
+            _flush(making / name)
+        _flush(making)
+        making.rename(target)
+        _flush(folder)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    return target
+
+
+def remove_unfinished(folder: Path) -> int:
+    """Delete what a killed writer left; gives the number of folders. Only the one writer may call it."""
+    left = [p for p in folder.iterdir() if p.name.startswith(_TEMPORARY)] if folder.is_dir() else []
+    for path in left:
+        shutil.rmtree(path)
+    return len(left)
+
+
+def read_photos(shard: Path) -> list[PhotoRow]:
+    """Read the photo rows of a shard.
+
+    Raises:
+        ShardError: if a page does not match its checksum or the file is no Parquet.
+    """
+    return [PhotoRow(**row) for row in _read(shard / _PHOTOS, PHOTO_SCHEMA).to_pylist()]
+
+
+def read_faces(shard: Path) -> FaceRows:
+    """Read the faces of a shard.
+
+    Raises:
+        ShardError: if a page does not match its checksum, the file is no Parquet, or its embeddings are
+            not as long as the manifest says.
+    """
+    dimension = read_manifest(shard).dimension
+    table = _read(shard / _FACES, _face_schema(dimension))
+    count = len(table)
+    if count == 0:
+        return no_faces(dimension)
+
+    def column(name: str) -> np.ndarray:
+        return np.asarray(table.column(name).to_numpy())
+
+    return FaceRows(
+        column("face_id"),
+        table.column("photo_id").to_pylist(),
+        np.stack([column(name) for name in ("x", "y", "w", "h")], axis=1),
+        _fixed_bytes(table.column("landmarks"), np.dtype("<f4")).reshape(count, 5, 2),
+        column("confidence"),
+        column("quality"),
+        _fixed_bytes(table.column("embedding"), np.dtype("<f2")),
+    )
+
+
+def read_manifest(shard: Path) -> Manifest:
+    """Read a shard's manifest.
+
+    Raises:
+        ShardError: if it is missing, damaged, or of a newer format.
+    """
+    try:
+        content = json.loads((shard / _MANIFEST).read_text())
+        found = content["format"]
+        if found == FORMAT:
+            del content["own_sha256"]  # `check_shard` compares it
+            return Manifest(**content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardError(f"{shard}: {_MANIFEST} is missing or damaged ({error})") from error
+    raise ShardError(f"{shard} has format {found}, this version knows {FORMAT}: update visavis")
+
+
+def check_shard(shard: Path) -> list[str]:
+    """Compare all three files with their checksums, and the face rows with the photo rows.
+
+    Returns:
+        what is wrong, a sentence each; empty if nothing is.
+    """
+    try:
+        manifest = read_manifest(shard)
+    except ShardError as error:
+        return [str(error)]
+    problems = []
+    if (shard / _MANIFEST).read_bytes() != _manifest_bytes(manifest):
+        problems.append(f"{shard / _MANIFEST} is not what was written: its own SHA-256 is another")
+    for name, expected in manifest.sha256.items():
+        path = shard / name
+        if not path.exists():
+            problems.append(f"{path} is missing")
+        elif _sha256(path) != expected:
+            problems.append(f"{path} is not what was written: its SHA-256 is another")
+    if not problems:
+        problems = _check_references(shard, manifest)
+    return problems
+
+
+def _check_references(shard: Path, manifest: Manifest) -> list[str]:
+    try:
+        photos, faces = read_photos(shard), read_faces(shard)
+    except ShardError as error:
+        return [str(error)]
+    problems = []
+    if len(photos) != manifest.photos or len(faces) != manifest.faces:
+        problems.append(f"{shard} holds {len(photos)} photos and {len(faces)} faces, its manifest says otherwise")
+    strays = set(faces.photo_ids) - {photo.photo_id for photo in photos}
+    if strays:
+        problems.append(f"{shard}: faces of {len(strays)} photos that have no row")
+    if not np.isfinite(faces.embeddings.astype(np.float32)).all():
+        problems.append(f"{shard}: embeddings that are not numbers")
+    return problems
+
+
+def _manifest_bytes(manifest: Manifest) -> bytes:
+    content = asdict(manifest)
+    own = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({**content, "own_sha256": own}, indent=1) + "\n").encode()
+
+
+def _photo_table(photos: Sequence[PhotoRow]) -> pa.Table:
+    columns = {name: [getattr(photo, name) for photo in photos] for name in PHOTO_SCHEMA.names}
+    return pa.table(columns, schema=PHOTO_SCHEMA)
+
+
+def _face_table(faces: FaceRows) -> pa.Table:
+    columns = {
+        "face_id": pa.array(faces.face_ids, pa.int64()),
+        "photo_id": pa.array(faces.photo_ids, pa.string()),
+        **{name: pa.array(faces.boxes_xywh[:, i], pa.int32()) for i, name in enumerate("xywh")},
+        "landmarks": _fixed_binary(faces.landmarks.astype("<f4").reshape(len(faces), 10)),
+        "confidence": pa.array(faces.confidences, pa.float32()),
+        "quality": pa.array(faces.qualities, pa.float32()),
+        "embedding": _fixed_binary(faces.embeddings.astype("<f2")),
+    }
+    return pa.table(columns, schema=_face_schema(faces.embeddings.shape[1]))
+
+
+def _face_schema(dimension: int) -> pa.Schema:
+    types = {
+        "face_id": pa.int64(),
+        "photo_id": pa.string(),
+        **dict.fromkeys("xywh", pa.int32()),
+        "landmarks": pa.binary(5 * 2 * 4),  # float32, little-endian, x before y
+        "confidence": pa.float32(),
+        "quality": pa.float32(),
+        "embedding": pa.binary(2 * dimension),  # float16, little-endian
+    }
+    return pa.schema([pa.field(name, kind, nullable=False) for name, kind in types.items()])
+
+
+def _fixed_binary(rows: np.ndarray) -> pa.Array:
+    """See a matrix as one column of fixed-size binary, without a copy."""
+    rows = np.ascontiguousarray(rows)
+    width = rows.dtype.itemsize * rows.shape[1]
+    return pa.Array.from_buffers(pa.binary(width), len(rows), [None, pa.py_buffer(rows)])
+
+
+def _fixed_bytes(column: pa.ChunkedArray, dtype: np.dtype) -> np.ndarray:
+    """See a column of fixed-size binary as a matrix; one copy if it has several chunks."""
+    width = column.type.byte_width
+    parts = []
+    for chunk in column.chunks:
+        buffer = chunk.buffers()[1]
+        flat = np.frombuffer(buffer, np.uint8, count=len(chunk) * width, offset=chunk.offset * width)
+        parts.append(flat.view(dtype).reshape(len(chunk), -1))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise ShardError(f"{path} is damaged or missing: {error}. `visavis verify` checks the whole album") from error
+    if not table.schema.equals(schema):
+        raise ShardError(f"{path} is damaged: its columns are others. `visavis verify` checks the whole album")
+    return table
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
