@@ -1,0 +1,167 @@
+"""The album: the one folder in which everything lies that visavis knows about an archive."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+FORMAT = 1
+
+
+class AlbumError(Exception):
+    """An album that is not there, damaged, busy, or made with another model."""
+
+
+@dataclass(frozen=True)
+class Album:
+    """An album's folder and what ``album.json`` says.
+
+    Attributes:
+        root: the folder.
+        model: name of the network its faces were embedded with.
+        fingerprint: of the whole model, see ``embedder.model.ModelSpec.fingerprint``.
+        created: when, ISO 8601, UTC.
+        made_with: version of visavis that made it.
+    """
+
+    root: Path
+    model: str
+    fingerprint: str
+    created: str
+    made_with: str
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the shards."""
+        return self.root / "shards"
+
+    @property
+    def index(self) -> Path:
+        """The folder of all that is derived: it may be deleted at any time."""
+        return self.root / "index"
+
+    @property
+    def people(self) -> Path:
+        """What humans said."""
+        return self.root / "people.sqlite"
+
+
+def default_album() -> Path:
+    """Give the album used when none is named: ``$VISAVIS_ALBUM``, else one in the user's data folder."""
+    if chosen := os.environ.get("VISAVIS_ALBUM"):
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "visavis" / "album"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "visavis" / "album"
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (data if data.is_absolute() else Path.home() / ".local" / "share") / "visavis" / "album"
+
+
+def open_album(root: Path) -> Album:
+    """Open an album that is there.
+
+    Raises:
+        AlbumError: if there is none, it is damaged, or of a newer format.
+    """
+    path = root / "album.json"
+    if not path.is_file():
+        raise AlbumError(f"{root} is no album: make one with `visavis index --album {root} PHOTOS`")
+    try:
+        about = json.loads(path.read_text())
+        if about["format"] != FORMAT:
+            raise AlbumError(f"{root} has format {about['format']}, this version knows {FORMAT}: update visavis")
+        return Album(root, about["model"], about["fingerprint"], about["created"], about["made_with"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise AlbumError(f"{path} is damaged ({error}): restore it from a backup, or index into a new album") from error
+
+
+def open_or_create(root: Path, model: str, fingerprint: str) -> Album:
+    """Open the album at ``root`` for one model, or make it.
+
+    Raises:
+        AlbumError: if the album there holds embeddings of another model, or the folder is not empty.
+    """
+    if (root / "album.json").exists():
+        album = open_album(root)
+        require_model(album, model, fingerprint)
+        return album
+    if root.is_dir() and any(entry.name != ".lock" for entry in root.iterdir()):
+        raise AlbumError(f"{root} is no album and is not empty: choose another folder with --album")
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root.chmod(0o700)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    album = Album(root, model, fingerprint, created, version("visavis"))
+    about = {"format": FORMAT, **{k: getattr(album, k) for k in ("model", "fingerprint", "created", "made_with")}}
+    album.shards.mkdir(mode=0o700, exist_ok=True)
+    write_whole(root / "album.json", (json.dumps(about, indent=1) + "\n").encode())
+    return album
+
+
+def require_model(album: Album, model: str, fingerprint: str) -> None:
+    """Refuse a model that is not the album's.
+
+    Raises:
+        AlbumError: says which album holds which model.
+    """
+    if album.fingerprint != fingerprint:
+        raise AlbumError(
+            f"{album.root} holds embeddings of model {album.model} ({album.fingerprint}), not of {model} "
+            f"({fingerprint}). Embeddings of two models cannot be compared: choose another --album, or no --model"
+        )
+
+
+@contextmanager
+def writing(root: Path) -> Iterator[None]:
+    """Hold the album's lock while the block runs. The kernel frees it when its owner dies.
+
+    Raises:
+        AlbumError: if another process holds it; says which.
+    """
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            _lock(handle)
+        except OSError as error:
+            owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+            raise AlbumError(f"{root} is being written by {owner}: wait until it has ended") from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file so that a kill at any moment leaves the old one or the new one, private to the user."""
+    making = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        making.replace(path)
+    finally:
+        making.unlink(missing_ok=True)
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

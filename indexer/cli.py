@@ -1,0 +1,68 @@
+"""The command line `visavis`."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from typing import Any
+
+import click
+
+from embedder.cli import models
+from indexer.commands.cluster import cluster
+from indexer.commands.demo import demo
+from indexer.commands.enroll import enroll
+from indexer.commands.index import index
+from indexer.commands.people import name, people, show
+from indexer.commands.status import status, verify
+from indexer.commands.who import who
+
+
+class _ExplainingGroup(click.Group):
+    """Turns the errors that visavis raises itself into one line and exit code 1; others are bugs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _own_errors() as error:  # evaluated only when something was raised
+            raise click.ClickException(str(error)) from error
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order in which one needs them
+
+
+def _own_errors() -> tuple[type[Exception], ...]:
+    from embedder.device import DeviceError
+    from embedder.model import UnknownModel
+    from embedder.pretrained import WeightsError
+    from embedder.shards import ShardError
+    from indexer.album import AlbumError
+    from indexer.groups import GroupsError
+    from indexer.people import PeopleError
+    from trainer.dlib_network import DlibFileError
+    from trainer.onnx_graph import OnnxError
+
+    return (
+        AlbumError, DeviceError, DlibFileError, GroupsError, OnnxError, PeopleError, ShardError, UnknownModel,
+        WeightsError, OSError, sqlite3.OperationalError,
+    )  # fmt: skip
+
+
+@click.group(cls=_ExplainingGroup)
+@click.version_option(package_name="visavis")
+def cli() -> None:
+    r"""Know who is in a photo archive.
+
+    \b
+    Start with:
+      visavis models pull           fetch the two default models, once
+      visavis index ~/Pictures      find and embed every face
+      visavis cluster               group them into people
+      visavis name 1 "Ann Lee"      say who the first group is
+      visavis who photo.jpg         ask who is in a photo
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF is no news to the user
+
+
+for command in (index, enroll, who, cluster, people, name, show, status, verify, models, demo):
+    cli.add_command(command)

@@ -1,0 +1,118 @@
+"""Embedding photos into an album, as several commands do it: locked, with progress, index kept up to date."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from embedder.pretrained import DEFAULT_NETWORK
+from indexer.commands.options import say
+from indexer.commands.progress import progress
+
+if TYPE_CHECKING:
+    from embedder.model import FaceModel
+    from embedder.pipeline import EmbedReport, EmbedSettings
+    from embedder.scan import PhotoFile
+    from indexer.album import Album
+    from indexer.archive import Archive
+
+_REASONS_SHOWN = 5
+
+
+def add_photos(
+    roots: Sequence[Path], root: Path, *, model: str | None, device: str, settings: EmbedSettings
+) -> tuple[EmbedReport, Archive]:
+    """Embed what is new below ``roots`` into the album at ``root``, and bring its index up to date.
+
+    Returns:
+        what was done, and the album as it stands now; it may be without any face.
+    """
+    from embedder.scan import scan
+    from indexer.album import writing
+
+    files = list(scan(roots))
+    if not files:
+        raise click.ClickException(f"no photo in {', '.join(str(r) for r in roots)}: nothing to do")
+    with writing(root), _terminate_as_interrupt():
+        album = _album_for(root, model)
+        report = _embed(files, album, device, settings)
+        return report, _refresh_index(album)
+
+
+def _album_for(root: Path, model: str | None) -> Album:
+    from embedder.model import choose_model
+    from indexer.album import open_album, open_or_create
+
+    if model is None:
+        model = open_album(root).model if (root / "album.json").exists() else DEFAULT_NETWORK
+    return open_or_create(root, model, choose_model(model).fingerprint())
+
+
+def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
+    from embedder.catalogue import read_catalogue
+    from embedder.pipeline import EmbedReport, embed_photos, is_known
+    from embedder.shards import remove_unfinished
+
+    remove_unfinished(album.shards)
+    catalogue = read_catalogue(album.shards)
+    new = [file for file in files if not is_known(file, catalogue, settings)]
+    if not new:  # spares loading the model
+        return EmbedReport(seen=len(files), unchanged=len(files))
+    model = load_model(album, device)
+    with progress(len(new), "photos") as update:
+        try:
+            report = embed_photos(new, model, album.shards, catalogue, settings, lambda r: update(r.finished, r.faces))
+        except KeyboardInterrupt:
+            say("Stopped. What was finished is kept: the same command goes on from there.")
+            raise
+    report.seen, report.unchanged = len(files), len(files) - len(new)
+    _say_unreadable(report)
+    return report
+
+
+def _refresh_index(album: Album) -> Archive:
+    from indexer.archive import current_index, read_archive_even_empty
+
+    archive = read_archive_even_empty(album)
+    if len(archive.faces):
+        current_index(archive)
+    return archive
+
+
+def load_model(album: Album, device: str) -> FaceModel:
+    """Load the album's model on a device, and say which device it is."""
+    from embedder.device import choose_compute
+    from embedder.model import FaceModel, choose_model
+    from indexer.album import require_model
+
+    spec = choose_model(album.model)
+    require_model(album, spec.name, spec.fingerprint())
+    compute = choose_compute(device)
+    say(f"Model {spec.name} on {compute.why}.")
+    return FaceModel(spec, compute)
+
+
+def _say_unreadable(report: EmbedReport) -> None:
+    for path, reason in report.reasons[:_REASONS_SHOWN]:
+        say(f"  unreadable: {path}: {reason}")
+    if len(report.reasons) > _REASONS_SHOWN:
+        say(f"  and {len(report.reasons) - _REASONS_SHOWN} more: `visavis status --unreadable` lists them")
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let a request to terminate (as a service manager sends it) end as cleanly as Ctrl-C."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    former = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)

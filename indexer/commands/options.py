@@ -1,0 +1,78 @@
+"""Options and manners that the commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from indexer.album import default_album
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+ANY_PATH = click.Path(path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def album_option(command: Command) -> Command:
+    """Add ``--album``; the command gets ``album: Path``."""
+    return click.option(
+        "--album",
+        type=ANY_PATH,
+        default=default_album,
+        show_default="$VISAVIS_ALBUM, else a folder of the user's data",
+        help="Folder that holds all visavis knows about an archive.",
+    )(command)
+
+
+def device_option(command: Command) -> Command:
+    """Add ``--device``; the command gets ``device: str``."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda[:N]",
+        help="Where to compute. auto takes CUDA where there is one.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json``; the command gets ``as_json: bool``."""
+    return click.option("--json", "as_json", is_flag=True, help="JSON lines on stdout, nothing else there.")(command)
+
+
+def say(text: str) -> None:
+    """Tell the user something that is no result: it goes to stderr."""
+    click.echo(text, err=True)
+
+
+def print_json(rows: Iterable[dict[str, Any]]) -> None:
+    """Print one JSON object a line."""
+    for row in rows:
+        click.echo(json.dumps(row, ensure_ascii=False))
+
+
+def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print rows in columns; columns whose header ends in a space are aligned to the right."""
+    cells = [tuple(h.strip() for h in header), *rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    for row in cells:
+        line = [
+            cell.rjust(width) if head.endswith(" ") else cell.ljust(width)
+            for cell, width, head in zip(row, widths, header, strict=True)
+        ]
+        click.echo("  ".join(line).rstrip())
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Write "1 face", "2,300 faces"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def is_terminal() -> bool:
+    """Whether stderr is looked at by a person."""
+    return sys.stderr.isatty()

@@ -1,0 +1,103 @@
+"""`visavis status` and `visavis verify`: what the album holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from indexer.commands.options import album_option, count, json_option, print_json, say
+
+if TYPE_CHECKING:
+    from indexer.archive import Archive
+
+
+@click.command()
+@album_option
+@click.option("--unreadable", is_flag=True, help="List the files that cannot be read, and why.")
+@json_option
+def status(album: Path, unreadable: bool, as_json: bool) -> None:
+    r"""Tell what the album holds.
+
+    \b
+    Examples:
+      visavis status
+      visavis status --unreadable
+    """
+    from indexer.album import open_album
+    from indexer.archive import read_archive_even_empty
+
+    archive = read_archive_even_empty(open_album(album))
+    if unreadable:
+        _list_unreadable(archive, as_json)
+        return
+    summary = summarise(archive)
+    if as_json:
+        print_json([summary])
+        return
+    for name, value in summary.items():
+        click.echo(f"{name.replace('_', ' '):<16} {value:,}" if isinstance(value, int) else f"{name:<16} {value}")
+
+
+def summarise(archive: Archive) -> dict[str, object]:
+    """Count what an album holds."""
+    from embedder.shards import list_shards
+    from indexer.groups import FILE_NAME, read_groups
+    from indexer.index import contents, load_index
+
+    rows = archive.catalogue.photos.values()
+    album, people = archive.album, archive.people
+    groups = read_groups(album.index / FILE_NAME).of(archive.faces.face_ids)
+    unnamed = archive.persons < 0
+    index = load_index(album.index, contents(album.fingerprint, archive.faces.face_ids))
+    return {
+        "album": str(album.root),
+        "model": album.model,
+        "fingerprint": album.fingerprint,
+        "created": album.created,
+        "photos": len(rows),
+        "unreadable": sum(row.status != "ok" for row in rows),
+        "faces": len(archive.faces),
+        "people": len(set(people.person_of.values())),
+        "named_faces": int((~unnamed).sum()),
+        "groups": len(set(groups[unnamed & (groups > 0)].tolist())),
+        "ungrouped_faces": int((unnamed & (groups == 0)).sum()),
+        "shards": len(list_shards(album.shards)),
+        "bytes": sum(path.stat().st_size for path in album.root.rglob("*") if path.is_file()),
+        "index": "exact, up to date" if index is not None else "to be built",
+    }
+
+
+def _list_unreadable(archive: Archive, as_json: bool) -> None:
+    rows = [row for _, row in sorted(archive.catalogue.photos.items()) if row.status != "ok"]
+    if as_json:
+        print_json({"photo": row.path, "reason": row.reason} for row in rows)
+    else:
+        for row in rows:
+            click.echo(f"{row.path}: {row.reason}")
+        say(count(len(rows), "unreadable file") + ".")
+
+
+@click.command()
+@album_option
+@json_option
+def verify(album: Path, as_json: bool) -> None:
+    r"""Check every checksum and every reference of the album. Exit code 1 if something is wrong.
+
+    \b
+    Example:
+      visavis verify --album ~/album
+    """
+    from indexer.album import open_album
+    from indexer.verify import problems
+
+    found = list(problems(open_album(album)))
+    if as_json:
+        print_json({"problem": problem} for problem in found)
+    else:
+        for problem in found:
+            click.echo(problem)
+    if found:
+        raise click.ClickException(f"{count(len(found), 'problem')} in {album}")
+    say(f"{album} is whole.")
