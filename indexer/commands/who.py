@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedder.model import EmbeddedFaces, FaceModel
-    from indexer.identify import Identities
-    from indexer.recognition import Recogniser
+    from indexer.naming.identify import Identities
+    from indexer.naming.recognition import Recogniser
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def who(
     photos: tuple[Path, ...], album: Path, false_alarm: float, explain: bool, draw: Path | None, device: str,
     as_json: bool,
 ) -> None:  # fmt: skip
-    r"""Name the people in PHOTOs, one line for each face, left to right.
+    """Name the people in PHOTOs, one line for each face, left to right.
 
     The photos need not be in the archive. A face that is not like enough to anybody is unknown,
     and the line says why.
@@ -61,8 +61,8 @@ def who(
     """
     from indexer.album import open_album
     from indexer.archive import read_archive
-    from indexer.identify import IdentifySettings
-    from indexer.recognition import build_recogniser
+    from indexer.naming.identify import IdentifySettings
+    from indexer.naming.recognition import build_recogniser
 
     recogniser = build_recogniser(read_archive(open_album(album)))
     model = load_model(recogniser.archive.album, device)
@@ -115,7 +115,7 @@ def _answer(asked: Asked, recogniser: Recogniser, *, as_json: bool, explain: boo
 
 
 def _rarity(probability: float) -> str:
-    from indexer.calibration import LEAST_RATE
+    from indexer.naming.calibration import LEAST_RATE
 
     rate = 1 - probability
     return f"1 in {1 / rate:,.0f}" if rate > LEAST_RATE else f"fewer than 1 in {1 / LEAST_RATE:,.0f}"
