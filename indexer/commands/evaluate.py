@@ -26,7 +26,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def evaluate() -> None:
-    r"""Measure accuracy with the field's protocols.
+    """Measure accuracy with the field's protocols.
 
     Photos go through the same steps as in `visavis index`. Give --album to keep their embeddings:
     a second evaluation of the same folder then takes seconds.
@@ -70,7 +70,7 @@ def _output(command: Command) -> Command:
     "--pairs", required=True, metavar="FILE|all", help="List of pairs in LFW's format, or `all` pairs of the folder."
 )
 def verification(images: Path, pairs: str, album: Path | None, model: str | None, device: str, **output: Any) -> None:
-    r"""Is this the same person? The face nearest the centre of each photo, cosine similarity.
+    """Is this the same person? The face nearest the centre of each photo, cosine similarity.
 
     \b
     Examples:
@@ -99,7 +99,7 @@ def verification(images: Path, pairs: str, album: Path | None, model: str | None
 @_material
 @click.option("--boxes", type=_FILE, required=True, help='JSON: {"photo": [{"box": [x, y, w, h], "invalid": 0}]}.')
 def detection(images: Path, boxes: Path, album: Path | None, model: str | None, device: str, **output: Any) -> None:
-    r"""Are the faces found? Recall by size, precision and average precision.
+    """Are the faces found? Recall by size, precision and average precision.
 
     \b
     Example:
@@ -117,7 +117,7 @@ def detection(images: Path, boxes: Path, album: Path | None, model: str | None, 
 @evaluate.command()
 @_material
 def identification(images: Path, album: Path | None, model: str | None, device: str, **output: Any) -> None:
-    r"""Who is this, and is it anybody known? People with four or more photos are known, those with one strangers.
+    """Who is this, and is it anybody known? People with four or more photos are known, those with one strangers.
 
     \b
     Example:
@@ -138,11 +138,32 @@ def identification(images: Path, album: Path | None, model: str | None, device: 
     _show("Identification", about, figures, [plot], **output)
 
 
+@evaluate.command()
+@_material
+def clustering(images: Path, album: Path | None, model: str | None, device: str, **output: Any) -> None:
+    """Are the groups the people? What `visavis cluster` gives without any name, against the folders.
+
+    \b
+    Example:
+      visavis evaluate clustering --images lfw/ --album lfw-album
+    """
+    from indexer.evaluation.clustering import measure_clustering
+    from indexer.evaluation.report import Curve, Plot
+
+    with _embedded(images, album, model, device) as archive:
+        faces = _central(archive, images, device)
+        figures, sweep = measure_clustering(faces, archive.album.model)
+        about = _about(archive, images, "one face a photo, no names, no photo shared")
+    curves = [Curve("BCubed F", sweep[:, 0], sweep[:, 1]), Curve("pairwise F", sweep[:, 0], sweep[:, 2])]
+    plot = Plot("Clustering", "threshold", "F", curves, mark_x=(figures["threshold"], "chosen"))
+    _show("Clustering", about, figures, [plot], **output)
+
+
 @evaluate.command("album")
 @album_option
 @_output
 def of_album(album: Path, **output: Any) -> None:
-    r"""How alike do strangers look in this archive? Needs no label: faces that share a photo are different people.
+    """How alike do strangers look in this archive? Needs no label: faces that share a photo are different people.
 
     \b
     Example:

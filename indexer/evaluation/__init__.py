@@ -1,0 +1,1 @@
+"""Measuring visavis with the field's protocols, on photos that went through its own pipeline."""
