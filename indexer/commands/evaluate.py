@@ -106,12 +106,14 @@ def detection(images: Path, boxes: Path, album: Path | None, model: str | None, 
       visavis evaluate detection --images wider/images --boxes wider/boxes.json
     """
     from indexer.evaluation.detection import measure_detection, read_boxes
+    from indexer.evaluation.report import Curve, Plot
 
     annotated = read_boxes(boxes, images)
     with _embedded(images, album, model, device) as archive:
-        figures = measure_detection(archive, annotated)
+        figures, curves = measure_detection(archive, annotated)
         about = _about(archive, images, f"boxes: {boxes}")
-    _show("Detection", about, figures, [], **output)
+    drawn = [Curve(name, recall, precision) for name, (recall, precision) in curves.items()]
+    _show("Detection", about, figures, [Plot("Detection", "recall", "precision", drawn)], **output)
 
 
 @evaluate.command()
@@ -240,8 +242,6 @@ def _show(
         return
     pictures = [draw(p) for p in plots]
     if plot is not None:
-        if not pictures:
-            raise click.ClickException("this evaluation has no plot: use --report")
         plot.write_bytes(pictures[0])
         say(f"Plot: {plot}")
     if report is not None:

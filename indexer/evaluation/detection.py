@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from embedder.pipeline import path_text
+from embedder.rows import PhotoRow
 from indexer.archive import Archive
 from indexer.evaluation.central_faces import EvaluationError
-from trainer.metrics import detection_figures, match_photo
+from trainer.metrics import PhotoMatch, detection_figures, match_photo
+from trainer.metrics.detection import IGNORED
 
 _OVERLAPS = (0.35, 0.5)
 _SIZES = (16, 24, 40, 80)
@@ -46,31 +48,62 @@ def read_boxes(path: Path, images: Path) -> list[AnnotatedPhoto]:
     return photos
 
 
-def measure_detection(archive: Archive, photos: list[AnnotatedPhoto]) -> dict[str, Any]:
-    """Compare the faces of the album with the annotated ones."""
-    rows_of: dict[str, list[int]] = {}
-    for row, photo_id in enumerate(archive.faces.photo_ids):
-        rows_of.setdefault(photo_id, []).append(row)
-    rows = [archive.catalogue.photos[path_text(photo.path.resolve())] for photo in photos]
+def measure_detection(
+    archive: Archive, photos: list[AnnotatedPhoto]
+) -> tuple[dict[str, Any], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Compare the faces of the album with the annotated ones.
+
+    Returns:
+        (the figures; for each overlap the precision-recall curve: recall and precision, float (D,)).
+    Raises:
+        EvaluationError: if a photo is not in the album.
+    """
+    seen = [_row(archive, photo) for photo in photos]
+    faces_of: dict[str, list[int]] = {}
+    for face, photo_id in enumerate(archive.faces.photo_ids):
+        faces_of.setdefault(photo_id, []).append(face)
     figures: dict[str, Any] = {
         "photos": len(photos),
         "faces": int(sum((~photo.invalid).sum() for photo in photos)),
-        "unreadable": sum(row.status != "ok" for row in rows),
+        "unreadable": sum(row.status != "ok" for row in seen),
     }
+    curves = {}
     for overlap in _OVERLAPS:
         matches = []
-        for photo, seen in zip(photos, rows, strict=True):
-            at = rows_of.get(str(seen.photo_id), [])
+        for photo, row in zip(photos, seen, strict=True):
+            at = faces_of.get(str(row.photo_id), [])
             boxes, scores = archive.faces.boxes_xywh[at], archive.faces.confidences[at]
             matches.append(match_photo(boxes, scores, photo.boxes_xywh, photo.invalid, min_iou=overlap))
         found = detection_figures(matches, score_threshold=0.0, min_sizes=_SIZES)
         figures[f"iou_{overlap:g}"] = {
-            "recall": {str(size): round(float(r), 5) for size, r in zip(_SIZES, found.recall, strict=True)},
+            "recall": {str(size): _figure(r) for size, r in zip(_SIZES, found.recall, strict=True)},
             "faces": {str(size): int(n) for size, n in zip(_SIZES, found.faces, strict=True)},
-            "precision": round(found.precision, 5),
-            "average_precision": round(found.average_precision, 5),
+            "precision": _figure(found.precision),
+            "average_precision": _figure(found.average_precision),
         }
-    return figures
+        curves[f"IoU {overlap:g}"] = _precision_recall(matches, figures["faces"])
+    return figures, curves
+
+
+def _row(archive: Archive, photo: AnnotatedPhoto) -> PhotoRow:
+    row = archive.catalogue.photos.get(path_text(photo.path.resolve()))
+    if row is None:
+        raise EvaluationError(f"{photo.path} has boxes, but its name is not that of a photo: it was not looked at")
+    return row
+
+
+def _precision_recall(matches: list[PhotoMatch], faces: int) -> tuple[np.ndarray, np.ndarray]:
+    truth_of = np.concatenate([match.truth_of for match in matches])
+    scores = np.concatenate([match.scores for match in matches])
+    counted = truth_of != IGNORED
+    right = truth_of[counted][np.argsort(-scores[counted], kind="stable")] >= 0
+    hits = np.cumsum(right)
+    return hits / max(faces, 1), hits / np.arange(1, len(hits) + 1)
+
+
+def _figure(share: float) -> float | None:
+    """Round; a share of nothing is no number."""
+    return None if np.isnan(share) else round(float(share), 5)
 
 
 def _annotated(path: Path, faces: list[dict[str, Any]]) -> AnnotatedPhoto:
