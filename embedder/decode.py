@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import struct
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,6 +31,7 @@ for _plugin in ("Jpeg", "Png", "WebP", "Gif", "Tiff", "Bmp", "Avif"):
     importlib.import_module(f"PIL.{_plugin}ImagePlugin")  # Pillow knows no format before
 pi_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = None  # the header is checked here, with a limit that can be chosen
+warnings.filterwarnings("ignore", module=r"PIL\.")  # the reason of a DecodeError says what matters
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -71,6 +73,8 @@ def decode(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Photo:
     if width * height > max_pixels:
         raise DecodeError(f"{width}×{height} pixels are more than the limit of {max_pixels / 1e6:.0f} million")
     orientation, taken_at = _read_exif(header)
+    if header.format == "TIFF":  # Pillow turns these while it decodes them, and only these
+        orientation = 1
     pixels = turn_upright(_decode_pixels(header, content), orientation)
     if pixels.shape[0] < 2 or pixels.shape[1] < 2:
         raise DecodeError(f"{width}×{height} pixels are too few")
@@ -105,7 +109,8 @@ def _decode_pixels(header: Image.Image, content: bytes) -> np.ndarray:
     try:
         if header.mode in _WIDE_MODES:
             wide = np.asarray(header, dtype=np.float32) * _WIDE_MODES[header.mode]
-            return np.repeat(np.clip(wide, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+            grey = np.rint(np.clip(np.nan_to_num(wide), 0, 255)).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
         return np.asarray(header.convert("RGB"))
     except _BROKEN as error:
         raise DecodeError(f"broken {header.format}: {_one_line(error)}") from error

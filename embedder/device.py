@@ -81,7 +81,7 @@ def choose_compute(device: str = "auto", *, exact: bool = False) -> Compute:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise DeviceError(f"--device {device}: choose auto, cpu, cuda or cuda:N") from error
-    if chosen.type == "cpu":
+    if device == "cpu":
         return _cpu(chosen, exact)
     if chosen.type == "cuda":
         return _cuda(chosen, exact)

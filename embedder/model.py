@@ -126,7 +126,10 @@ class FaceModel:
             float32 (N, D), unit rows.
         """
         size = self.spec.network.input_size
-        return self._encoder.encode(np.stack([_central_crop(photo, size) for photo in photos]))
+        crops = np.empty((len(photos), size, size, 3), np.uint8)
+        for crop, photo in zip(crops, photos, strict=True):
+            crop[:] = _central_crop(photo, size)
+        return self._encoder.encode(crops)
 
     def _embed(self, photos: Sequence[np.ndarray], found: Sequence[Faces]) -> list[EmbeddedFaces]:
         network = self.spec.network
@@ -161,10 +164,11 @@ def face_qualities(boxes_xywh: np.ndarray, confidences: np.ndarray) -> np.ndarra
 
 
 def whole_boxes(boxes_xywh: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Round boxes to whole pixels and clip them to the photo: int32 (N, 4), sides at least 1."""
+    """Round boxes to whole pixels and clip them to the photo: int32 (N, 4), inside it, sides at least 1."""
     left, top = boxes_xywh[:, 0], boxes_xywh[:, 1]
     corners = np.stack([left, top, left + boxes_xywh[:, 2], top + boxes_xywh[:, 3]], axis=1)
     corners = np.rint(np.clip(corners, 0, [width, height, width, height])).astype(np.int32)
+    corners[:, :2] = np.minimum(corners[:, :2], [width - 1, height - 1])
     corners[:, 2:] = np.maximum(corners[:, 2:] - corners[:, :2], 1)
     return np.asarray(corners)
 

@@ -127,11 +127,11 @@ def embed_photos(
                 on_progress(report)
                 if work.photos >= settings.shard_photos:
                     work.close_shard()
+            work.close_shard()
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             work.close_shard()
             raise
-        work.close_shard()
     on_progress(report)
     return report
 

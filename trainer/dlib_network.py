@@ -6,6 +6,7 @@ blocks without batch norm at inference time, global average pooling, 128 dimensi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 # Mean of the pixels the network was trained on, as dlib's input layer has it.
 _MEAN_RGB = (122.782, 117.001, 104.298)
+_LAYER_NAME = re.compile(b"con_4|affine_|fc_2")
 # (channels, blocks, the first one halves the map), from the input on.
 _LEVELS = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1, True))
 
@@ -112,14 +114,8 @@ def _expect(layers: Iterator[tuple[bytes, Tensor]], name: bytes, path: Path, siz
 def _layers(content: bytes, path: Path) -> Iterator[tuple[bytes, Tensor]]:
     """Yield (layer name, its parameters, flat) in the order of the file, which is from the input on."""
     position = 0
-    names = (b"con_4", b"affine_", b"fc_2")
-    while True:
-        starts = [(content.find(name, position), name) for name in names]
-        found = [start for start in starts if start[0] >= 0]
-        if not found:
-            return
-        start, name = min(found)
-        position = start + len(name)
+    while found := _LAYER_NAME.search(content, position):
+        name, position = found.group(), found.end()
         if name == b"fc_2":  # number of outputs and of inputs stand before the tensor
             _, position = _compressed_int(content, position)
             _, position = _compressed_int(content, position)

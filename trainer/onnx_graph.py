@@ -41,7 +41,7 @@ def load_onnx(path: Path) -> fx.GraphModule:
             anywhere on the disk), or holds an operator that is not known here.
     """
     model = _read_model(path)
-    constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    constants = {t.name: _array(t, path) for t in model.graph.initializer}
     inputs = [i.name for i in model.graph.input if i.name not in constants]
     if len(inputs) != 1:
         raise OnnxError(f"{path}: the graph takes {len(inputs)} inputs ({', '.join(inputs)}); one is expected")
@@ -50,14 +50,13 @@ def load_onnx(path: Path) -> fx.GraphModule:
     graph = fx.Graph()
     values: dict[str, fx.Node] = {inputs[0]: graph.placeholder("x")}
     for number, node in enumerate(model.graph.node):
-        convert = _CONVERTERS.get(node.op_type)
-        if convert is None:
-            raise OnnxError(f"{path}: operator {node.op_type} is not known; known: {', '.join(sorted(_CONVERTERS))}")
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        missing = [name for name in node.input if name and name not in values and name not in constants]
+        if missing:
+            raise OnnxError(f"{path}: {node.op_type} takes {missing[0]!r}, which nothing before it gives")
+        function = _convert(node, constants, path)
         if node.op_type == "Constant":
-            constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
+            constants[node.output[0]] = function
             continue
-        function = convert(attributes, constants, list(node.input))
         arguments = [values[name] for name in node.input if name in values]
         if isinstance(function, nn.Module):
             name = f"{node.op_type.lower()}_{number}"
@@ -65,6 +64,9 @@ def load_onnx(path: Path) -> fx.GraphModule:
             values[node.output[0]] = graph.call_module(name, tuple(arguments))
         else:
             values[node.output[0]] = graph.call_function(function, tuple(arguments))
+    missing = [o.name for o in model.graph.output if o.name not in values]
+    if missing:
+        raise OnnxError(f"{path}: nothing computes the output {missing[0]!r}")
     graph.output(tuple(values[o.name] for o in model.graph.output))
     return fx.GraphModule(root, graph, class_name=path.stem).eval()
 
@@ -98,16 +100,39 @@ def _submodule(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 def _read_model(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except FileNotFoundError:
+    except OSError:  # not there, or not ours to read
         raise
     except Exception as error:  # protobuf raises its own DecodeError, whose class moves between releases
         raise OnnxError(f"{path} is not an ONNX file: {error}") from error
     if not model.graph.node:
         raise OnnxError(f"{path} is not an ONNX file: it holds no graph")
-    for tensor in model.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise OnnxError(f"{path} keeps its weights in other files, which is refused; save it as one file")
     return model
+
+
+def _array(tensor: onnx.TensorProto, path: Path) -> np.ndarray:
+    """Read one constant, wherever in the file it stands; never one that lies in another file."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raise OnnxError(f"{path} keeps its weights in other files, which is refused; save it as one file")
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise OnnxError(f"{path}: the constant {tensor.name!r} is broken: {error}") from error
+
+
+def _convert(node: onnx.NodeProto, constants: Constants, path: Path) -> Any:
+    """Give the module, the function or (of a Constant) the array that a node stands for."""
+    convert = _CONVERTERS.get(node.op_type)
+    if convert is None:
+        raise OnnxError(f"{path}: operator {node.op_type} is not known; known: {', '.join(sorted(_CONVERTERS))}")
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    if node.op_type == "Constant" and "value" in attributes:
+        return _array(attributes["value"], path)
+    try:
+        return convert(attributes, constants, list(node.input))
+    except OnnxError as error:
+        raise OnnxError(f"{path}: {error}") from error
+    except KeyError as error:
+        raise OnnxError(f"{path}: {node.op_type} lacks {error}, or has it from elsewhere than a constant") from error
 
 
 def _parameter(array: np.ndarray) -> nn.Parameter:
@@ -146,6 +171,8 @@ def _conv(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn
 
 
 def _conv_transpose(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
+    if "output_shape" in attributes:
+        raise OnnxError("a ConvTranspose that names its output's shape is not known")
     weight = constants[inputs[1]]
     groups = attributes.get("group", 1)
     layer = nn.ConvTranspose2d(
@@ -153,6 +180,7 @@ def _conv_transpose(attributes: Attributes, constants: Constants, inputs: list[s
         weight.shape[1] * groups,
         groups=groups,
         bias=len(inputs) > 2,
+        output_padding=tuple(attributes.get("output_padding", (0, 0))),
         **_spatial(attributes, weight.shape[2:]),
     )
     layer.weight = _parameter(weight)
@@ -198,7 +226,8 @@ def _gemm(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn
 
 
 def _max_pool(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
-    return nn.MaxPool2d(**_spatial(attributes, tuple(attributes["kernel_shape"])))
+    spatial = _spatial(attributes, tuple(attributes["kernel_shape"]))
+    return nn.MaxPool2d(**spatial, ceil_mode=bool(attributes.get("ceil_mode", 0)))
 
 
 class _WithConstant(nn.Module):
@@ -217,6 +246,8 @@ class _WithConstant(nn.Module):
 
 def _binary(function: Callable[..., Tensor]) -> Callable[[Attributes, Constants, list[str]], Any]:
     def convert(attributes: Attributes, constants: Constants, inputs: list[str]) -> Any:
+        if all(name in constants for name in inputs):
+            raise OnnxError("a calculation with constants alone is not known; fold them into one")
         for position, name in enumerate(inputs):
             if name in constants:
                 return _WithConstant(function, constants[name], constant_first=position == 0)
@@ -226,7 +257,13 @@ def _binary(function: Callable[..., Tensor]) -> Callable[[Attributes, Constants,
 
 
 def _flatten(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
-    return nn.Flatten(attributes.get("axis", 1))
+    if attributes.get("axis", 1) != 1:
+        raise OnnxError(f"a Flatten from axis {attributes['axis']} on is not known; 1 is")
+    return nn.Flatten(1)
+
+
+def _constant(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
+    raise OnnxError(f"a Constant that is given as {', '.join(attributes)} is not known; a tensor is")
 
 
 def _identity(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
@@ -236,7 +273,7 @@ def _identity(attributes: Attributes, constants: Constants, inputs: list[str]) -
 _CONVERTERS: dict[str, Callable[[Attributes, Constants, list[str]], Any]] = {
     "Add": _binary(operator.add),
     "BatchNormalization": _batch_norm,
-    "Constant": _identity,
+    "Constant": _constant,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Div": _binary(operator.truediv),

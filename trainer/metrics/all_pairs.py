@@ -28,7 +28,7 @@ class AllPairs:
     genuine_pairs: int
     impostor_pairs: int
     tar_at_far: TarAtFar  # exact
-    auc: float  # pairs that share one of the histogram's bins count half: right to the 5th digit or better
+    auc: float  # pairs that share one of the histogram's bins count half: right to about 1e-5
 
 
 def all_pairs_verification(

@@ -1,0 +1,147 @@
+"""What the shards say now: the newest row of each photo, and the faces that some file still shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedder.catalogue import Catalogue, read_album_faces, read_catalogue, shard_fingerprints
+from embedder.rows import FaceRows, PhotoRow, face_id, join_faces, no_faces
+from embedder.shards import ShardError, write_shard
+
+DIMENSION = 4
+
+
+def content(letter: str) -> str:
+    return letter * 32
+
+
+def row(path: str, letter: str | None, *, faces: int = 1, reason: str | None = None) -> PhotoRow:
+    status = "ok" if reason is None else "unreadable"
+    return PhotoRow(letter and content(letter), path, 5, 6, 40, 30, None, status, reason, faces)
+
+
+def faces_of(letter: str, count: int = 1) -> FaceRows:
+    """The faces of a photo with this content; their embeddings tell them apart."""
+    boxes = np.array([[10 * n, 0, 9, 9] for n in range(count)], np.int32)
+    return FaceRows(
+        np.array([face_id(content(letter), box) for box in boxes], np.int64),
+        [content(letter)] * count,
+        boxes,
+        np.zeros((count, 5, 2), np.float32),
+        np.ones(count, np.float32),
+        np.ones(count, np.float32),
+        np.array([[ord(letter), n, 0, 1] for n in range(count)], np.float16),
+    )
+
+
+def add(folder: Path, photos: list[PhotoRow], *faces: FaceRows) -> Path:
+    return write_shard(folder, photos, join_faces([no_faces(DIMENSION), *faces]), "feedfacecafe")
+
+
+def shown(folder: Path) -> list[tuple[str, int]]:
+    """The letter and the number of each face that is read."""
+    faces = read_album_faces(folder, read_catalogue(folder))
+    assert faces is not None
+    return [(chr(int(a)), int(b)) for a, b in faces.embeddings[:, :2]]
+
+
+def test_nothing_written_is_nothing_known(tmp_path: Path):
+    for folder in (tmp_path, tmp_path / "none"):
+        catalogue = read_catalogue(folder)
+        assert catalogue == Catalogue({}, {})
+        assert read_album_faces(folder, catalogue) is None
+        assert shard_fingerprints(folder) == {}
+
+
+def test_photos_of_all_shards_are_known(tmp_path: Path):
+    add(tmp_path, [row("/a", "a"), row("/b", "b", faces=0)], faces_of("a"))
+    add(tmp_path, [row("/c", "c", faces=2)], faces_of("c", 2))
+    catalogue = read_catalogue(tmp_path)
+    assert {path: photo.n_faces for path, photo in catalogue.photos.items()} == {"/a": 1, "/b": 0, "/c": 2}
+    assert set(catalogue.embedded) == {content(letter) for letter in "abc"}
+    assert shown(tmp_path) == [("a", 0), ("c", 0), ("c", 1)]
+
+
+def test_an_album_without_a_face(tmp_path: Path):
+    add(tmp_path, [row("/a", "a", faces=0)])
+    faces = read_album_faces(tmp_path, read_catalogue(tmp_path))
+    assert faces is not None
+    assert faces.embeddings.shape == (0, DIMENSION)
+
+
+def test_the_newest_row_of_a_path_counts(tmp_path: Path):
+    """Also within one shard, and where the number of digits grows."""
+    add(tmp_path, [row("/a", "a"), row("/a", "b")], faces_of("a"), faces_of("b"))
+    assert read_catalogue(tmp_path).photos == {"/a": row("/a", "b")}
+    (tmp_path / "000001").rename(tmp_path / "999999")
+    assert add(tmp_path, [row("/a", "c")], faces_of("c")).name == "1000000"
+    assert read_catalogue(tmp_path).photos == {"/a": row("/a", "c")}
+
+
+def test_faces_of_a_changed_photo_are_no_longer_shown(tmp_path: Path):
+    add(tmp_path, [row("/a", "a"), row("/b", "b")], faces_of("a"), faces_of("b"))
+    add(tmp_path, [row("/a", "c")], faces_of("c"))
+    assert shown(tmp_path) == [("b", 0), ("c", 0)]
+
+
+def test_faces_of_a_photo_that_became_unreadable_are_no_longer_shown(tmp_path: Path):
+    add(tmp_path, [row("/a", "a"), row("/b", "b")], faces_of("a"), faces_of("b"))
+    add(tmp_path, [row("/a", "x", faces=0, reason="broken JPEG"), row("/c", None, faces=0, reason="locked")])
+    assert shown(tmp_path) == [("b", 0)]
+    assert set(read_catalogue(tmp_path).embedded) == {content("a"), content("b")}
+
+
+def test_a_content_that_is_no_longer_readable_is_no_longer_shown(tmp_path: Path):
+    """The same bytes, looked at again by a stricter decoder. Such a photo has no path to show its faces with."""
+    add(tmp_path, [row("/a", "a"), row("/b", "b")], faces_of("a"), faces_of("b"))
+    add(tmp_path, [row("/a", "a", faces=0, reason="too many pixels")])
+    assert shown(tmp_path) == [("b", 0)]
+    assert read_catalogue(tmp_path).paths_by_id() == {content("b"): "/b"}
+
+
+def test_a_content_whose_file_changed_is_still_embedded(tmp_path: Path):
+    """So that it need not be embedded again when it comes back; and then its faces are shown again."""
+    add(tmp_path, [row("/a", "a", faces=2)], faces_of("a", 2))
+    add(tmp_path, [row("/a", "b")], faces_of("b"))
+    assert read_catalogue(tmp_path).embedded[content("a")].n_faces == 2
+    add(tmp_path, [row("/z", "a", faces=2)])
+    assert shown(tmp_path) == [("a", 0), ("a", 1), ("b", 0)]
+
+
+def test_the_faces_of_copies_are_shown_once(tmp_path: Path):
+    add(tmp_path, [row("/a", "a"), row("/copy", "a")], faces_of("a"))
+    add(tmp_path, [row("/moved", "a")])
+    assert shown(tmp_path) == [("a", 0)]
+
+
+def test_a_face_that_stands_in_two_shards_is_read_once(tmp_path: Path):
+    """As when shards of two workers are put together."""
+    add(tmp_path, [row("/a", "a"), row("/b", "b")], faces_of("a"), faces_of("b"))
+    add(tmp_path, [row("/a", "a"), row("/c", "c")], faces_of("c"), faces_of("a"))
+    assert shown(tmp_path) == [("a", 0), ("b", 0), ("c", 0)]
+
+
+def test_a_content_has_the_first_of_its_paths(tmp_path: Path):
+    add(tmp_path, [row("/z", "a"), row("/m", "a"), row("/n", "b"), row("/u", "u", faces=0, reason="broken")])
+    add(tmp_path, [row("/b", None, faces=0, reason="locked")])
+    assert read_catalogue(tmp_path).paths_by_id() == {content("a"): "/m", content("b"): "/n"}
+
+
+def test_each_shard_says_its_model(tmp_path: Path):
+    write_shard(tmp_path, [], no_faces(DIMENSION), "one")
+    write_shard(tmp_path, [], no_faces(DIMENSION), "two")
+    assert shard_fingerprints(tmp_path) == {"000001": "one", "000002": "two"}
+
+
+def test_a_damaged_shard_is_not_passed_over(tmp_path: Path):
+    add(tmp_path, [row("/a", "a")], faces_of("a"))
+    catalogue = read_catalogue(tmp_path)
+    (tmp_path / "000001" / "faces.parquet").write_bytes(b"gone")
+    with pytest.raises(ShardError, match=r"000001/faces\.parquet"):
+        read_album_faces(tmp_path, catalogue)
+    (tmp_path / "000001" / "photos.parquet").unlink()
+    with pytest.raises(ShardError, match=r"000001/photos\.parquet"):
+        read_catalogue(tmp_path)
