@@ -1,0 +1,1 @@
+"""What visavis is measured with: one script for each claim."""
