@@ -12,6 +12,7 @@ from embedder.cli import models
 from indexer.commands.cluster import cluster
 from indexer.commands.demo import demo
 from indexer.commands.enroll import enroll
+from indexer.commands.evaluate import evaluate
 from indexer.commands.index import index
 from indexer.commands.people import name, people, show
 from indexer.commands.status import status, verify
@@ -37,21 +38,23 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from embedder.pretrained import WeightsError
     from embedder.shards import ShardError
     from indexer.album import AlbumError
+    from indexer.evaluation.central_faces import EvaluationError
+    from indexer.evaluation.report import PlotsUnavailable
     from indexer.groups import GroupsError
     from indexer.people import PeopleError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
 
     return (
-        AlbumError, DeviceError, DlibFileError, GroupsError, OnnxError, PeopleError, ShardError, UnknownModel,
-        WeightsError, OSError, sqlite3.OperationalError,
+        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PeopleError, PlotsUnavailable,
+        ShardError, UnknownModel, WeightsError, OSError, sqlite3.OperationalError,
     )  # fmt: skip
 
 
 @click.group(cls=_ExplainingGroup)
 @click.version_option(package_name="visavis")
 def cli() -> None:
-    r"""Know who is in a photo archive.
+    """Know who is in a photo archive.
 
     \b
     Start with:
@@ -64,5 +67,5 @@ def cli() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF is no news to the user
 
 
-for command in (index, enroll, who, cluster, people, name, show, status, verify, models, demo):
+for command in (index, enroll, who, cluster, people, name, show, status, verify, evaluate, models, demo):
     cli.add_command(command)

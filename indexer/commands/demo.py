@@ -13,7 +13,7 @@ from indexer.commands.options import ANY_PATH
 @click.command()
 @click.option("--out", type=ANY_PATH, default=Path("demo"), show_default=True, help="Folder for pictures and album.")
 def demo(out: Path) -> None:
-    r"""Show the main job: index, enrol, ask, group, on copies of two public-domain portraits.
+    """Show the main job: index, enrol, ask, group, on copies of two public-domain portraits.
 
     \b
     Example:
@@ -40,7 +40,9 @@ def demo(out: Path) -> None:
         click.secho(f"\n# {why}", fg="cyan")
         click.secho(f"$ visavis {shlex.join(command)}", bold=True)
         cli.main(command, prog_name="visavis", standalone_mode=False)
-    click.echo(f"\nLook at {out / photos.group.name} and {out / 'group-1.jpg'}. Then try, on your own photos:\n")
+    click.echo(
+        f"\nLook at {out / f'{photos.group.stem}-who.jpg'} and {out / 'group-1.jpg'}. Then try, on your own photos:\n"
+    )
     click.echo("  visavis index ~/Pictures")
     click.echo("  visavis cluster")
     click.echo("  visavis people")

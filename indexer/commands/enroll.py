@@ -54,7 +54,7 @@ class Enrolled:
 @device_option
 @json_option
 def enroll(folder: Path, album: Path, model: str | None, device: str, as_json: bool) -> None:
-    r"""Learn known people: FOLDER holds a folder for each person, named like the person.
+    """Learn known people: FOLDER holds a folder for each person, named like the person.
 
     The photos become part of the album. Of a photo with several faces the largest one counts, if
     it is clearly the largest. Photos that cannot be used are listed with the reason. Enrolling the

@@ -27,7 +27,7 @@ from indexer.commands.progress import duration
 def index(
     photos: tuple[Path, ...], album: Path, model: str | None, device: str, retry_unreadable: bool, as_json: bool
 ) -> None:
-    r"""Find and embed the faces of new photos, and add them to the album.
+    """Find and embed the faces of new photos, and add them to the album.
 
     What the album has already is not read again. Interrupt it at any time: the same command goes
     on from there. Originals are never touched.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--faces", "each_face", is_flag=True, help="One line for each face instead of each person.")
 @json_option
 def people(album: Path, each_face: bool, as_json: bool) -> None:
-    r"""List the people of the album and the groups that nobody has named yet, largest first.
+    """List the people of the album and the groups that nobody has named yet, largest first.
 
     \b
     Examples:
@@ -46,7 +47,7 @@ def people(album: Path, each_face: bool, as_json: bool) -> None:
 @click.option("--add", is_flag=True, help="Add the group to a person of that name who is there already.")
 @json_option
 def name(group: str, name: str, album: Path, add: bool, as_json: bool) -> None:
-    r"""Say who a group is. GROUP is its number, as `visavis people` shows it.
+    """Say who a group is. GROUP is its number, as `visavis people` shows it.
 
     \b
     Examples:
@@ -68,11 +69,12 @@ def name(group: str, name: str, album: Path, add: bool, as_json: bool) -> None:
         try:
             store.assign([archive.ref(row) for row in rows.tolist()], name, add_to_existing=add)
         except NameTaken as error:
+            person = archive.people.person_named(name)
             raise click.ClickException(
-                f"{error.args[0] if error.args else error} Add --add if this group is the same person, "
-                "or choose a name that tells the two apart"
+                f"{name} is in the album already, with {count(int((archive.persons == person).sum()), 'face')}: "
+                "say --add if this group is the same person, or choose a name that tells the two apart"
             ) from error
-    archive = _with_people(archive, read_people(opened))
+    archive = replace(archive, people=read_people(opened))
     if as_json:
         print_json(face_lines(archive, album_groups(archive), rows))
     say(f"Group {group} is {name}: {count(len(rows), 'face')}.")
@@ -85,7 +87,7 @@ def name(group: str, name: str, album: Path, add: bool, as_json: bool) -> None:
 @click.option("--most", default=120, show_default=True, help="Faces on the sheet, at the most.")
 @json_option
 def show(who: str, album: Path, sheet: Path | None, most: int, as_json: bool) -> None:
-    r"""List the photos of a person or group.
+    """List the photos of a person or group.
 
     \b
     Examples:
@@ -104,8 +106,10 @@ def show(who: str, album: Path, sheet: Path | None, most: int, as_json: bool) ->
     rows = rows[wanted[rows]]
     _print_faces(list(face_lines(archive, groups, rows)), as_json)
     if sheet is not None:
-        _write_sheet(archive, rows[:most], who, sheet)
-        say(f"{count(min(len(rows), most), 'face')} on {sheet}.")
+        drawn = _write_sheet(
+            archive, rows[:most], who if person is not None else f"group {who.removeprefix('#')}", sheet
+        )
+        say(f"{count(drawn, 'face')} on {sheet}.")
 
 
 def _group_number(text: str, groups: np.ndarray) -> int:
@@ -115,12 +119,6 @@ def _group_number(text: str, groups: np.ndarray) -> int:
     if not (int(number) > 0 and (groups == int(number)).any()):
         raise click.ClickException(f"there is no group {number}: `visavis people` lists people and groups")
     return int(number)
-
-
-def _with_people(archive: Archive, state: object) -> Archive:
-    from indexer.archive import Archive
-
-    return Archive(archive.album, archive.catalogue, archive.faces, state)  # type: ignore[arg-type]
 
 
 def _print_people(archive: Archive, groups: np.ndarray, as_json: bool) -> None:
@@ -145,16 +143,16 @@ def _print_people(archive: Archive, groups: np.ndarray, as_json: bool) -> None:
     say(f"{count(alone, 'face')} without name or group." + (" `visavis cluster` groups them." if not lines else ""))
 
 
-def _print_faces(lines: list[dict[str, object]], as_json: bool) -> None:
+def _print_faces(lines: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(lines)
         return
     for line in lines:
         who = line["person"] or (f"group {line['group']}" if line["group"] else "-")
-        click.echo(f"{line['photo']}\t{','.join(str(v) for v in line['box'])}\t{who}")  # type: ignore[attr-defined]
+        click.echo(f"{line['photo']}\t{','.join(str(v) for v in line['box'])}\t{who}")
 
 
-def _write_sheet(archive: Archive, rows: np.ndarray, title: str, target: Path) -> None:
+def _write_sheet(archive: Archive, rows: np.ndarray, title: str, target: Path) -> int:
     from embedder.decode import DecodeError, decode
     from indexer.sheet import Tile, contact_sheet, cut_face, encode_jpeg
 
@@ -168,3 +166,4 @@ def _write_sheet(archive: Archive, rows: np.ndarray, title: str, target: Path) -
             continue
         tiles.append(Tile(cut_face(photo.pixels, archive.box(row)), path.name))
     target.write_bytes(encode_jpeg(contact_sheet(title, tiles)))
+    return len(tiles)

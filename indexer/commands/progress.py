@@ -36,7 +36,7 @@ def progress(total: int, what: str) -> Iterator[Progress]:
 @contextmanager
 def _bar(total: int, what: str) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
     columns = (
@@ -45,15 +45,20 @@ def _bar(total: int, what: str) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[faces]:,} faces"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("{task.fields[left]}"),
     )
     started = time.monotonic()
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, faces=0, rate="")
+        task = bar.add_task(what, total=total, faces=0, rate="", left="")
 
         def update(done: int, faces: int) -> None:
-            bar.update(task, completed=done, faces=faces, rate=f"{_rate(done, started):.1f}/s")
+            bar.update(
+                task,
+                completed=done,
+                faces=faces,
+                rate=f"{_rate(done, started):.1f}/s",
+                left=_left(done, total, started),
+            )
 
         yield update
 
@@ -68,10 +73,14 @@ def _plain(total: int, what: str) -> Progress:
         if now - last < _PLAIN_EVERY or not done:
             return
         last = now
-        left = (total - done) / max(_rate(done, started), 1e-9)
-        say(f"{done:,} of {total:,} {what}, {_rate(done, started):.1f}/s, {faces:,} faces, {duration(left)} left")
+        rate = f"{_rate(done, started):.1f}/s"
+        say(f"{done:,} of {total:,} {what}, {rate}, {faces:,} faces, {_left(done, total, started)}")
 
     return update
+
+
+def _left(done: int, total: int, started: float) -> str:
+    return f"{duration((total - done) / max(_rate(done, started), 1e-9))} left" if done else ""
 
 
 def _rate(done: int, started: float) -> float:

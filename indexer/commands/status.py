@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--unreadable", is_flag=True, help="List the files that cannot be read, and why.")
 @json_option
 def status(album: Path, unreadable: bool, as_json: bool) -> None:
-    r"""Tell what the album holds.
+    """Tell what the album holds.
 
     \b
     Examples:
@@ -83,7 +83,7 @@ def _list_unreadable(archive: Archive, as_json: bool) -> None:
 @album_option
 @json_option
 def verify(album: Path, as_json: bool) -> None:
-    r"""Check every checksum and every reference of the album. Exit code 1 if something is wrong.
+    """Check every checksum and every reference of the album. Exit code 1 if something is wrong.
 
     \b
     Example:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedder.model import EmbeddedFaces, FaceModel
-    from indexer.naming.identify import Identities
+    from indexer.naming.identify import IdentifySettings, Identities
     from indexer.naming.recognition import Recogniser
 
 
@@ -83,7 +83,7 @@ def who(
         raise click.ClickException(f"{count(unreadable, 'photo')} could not be read")
 
 
-def _ask(path: Path, model: FaceModel, recogniser: Recogniser, settings: Any) -> Asked | None:
+def _ask(path: Path, model: FaceModel, recogniser: Recogniser, settings: IdentifySettings) -> Asked | None:
     import numpy as np
 
     from embedder.decode import DecodeError, decode

@@ -82,9 +82,8 @@ def test_the_open_set_split_follows_the_definition() -> None:
     split = split_people(people)
     for person in range(9):
         photos = np.flatnonzero(people == person).tolist()
-        ours = [
-            [p for p in part.tolist() if people[p] == person] for part in (split.gallery, split.probes, split.strangers)
-        ]
+        parts = (split.gallery, split.probes, split.strangers)
+        ours = [[p for p in part.tolist() if people[p] == person] for part in parts]
         expected = [photos[:2], photos[2:], []] if len(photos) >= 4 else [[], [], photos if len(photos) == 1 else []]
         assert ours == expected
 
@@ -116,7 +115,7 @@ def test_the_same_figures_come_out_twice_and_labels_do_not_matter(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{}", "holds no box"), ('{"a.jpg": []}', "holds no box"), ("[1]", "is not of the form"), ("{", "is not of the form"),
+    [("{}", "holds no box"), ('{"a.jpg": []}', "holds no box"), ("[1]", "not of the form"), ("{", "not of the form"),
      ('{"a.jpg": [{"x": 1}]}', "is not of the form"), ('{"a.jpg": [{"box": [1, 2]}]}', "is not of the form"),
      ('{"b.jpg": [{"box": [1, 2, 3, 4]}]}', "which is not there")],
 )  # fmt: skip

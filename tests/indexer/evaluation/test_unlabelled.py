@@ -40,7 +40,7 @@ def test_named_people_give_the_genuine_ones_and_what_was_said_to_be_one_person_i
     with PeopleStore(album.people) as store:
         store.assign([archive.ref(0), archive.ref(5), archive.ref(10)], "Ann Lee", add_to_existing=False)
         store.same(archive.ref(1), archive.ref(2))
-    figures, impostors, genuine = measure_album(read_archive(album))
+    _, impostors, genuine = measure_album(read_archive(album))
     assert len(genuine) == 3 and len(impostors) == 12 * 10 - 1
     expected = archive.embeddings[[0, 0, 5]] * archive.embeddings[[5, 10, 10]]
     np.testing.assert_allclose(np.sort(genuine), np.sort(expected.sum(axis=1)), atol=1e-6)

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from indexer.people import schema as people_schema
 from indexer.people import FaceRef, PeopleError, PeopleStore
+from indexer.people import schema as people_schema
 
 
 @pytest.fixture
