@@ -95,7 +95,7 @@ def _prepare(settings: Settings, folder: Path) -> Plan:
     from embedder.detect import FaceDetector
     from embedder.pretrained import NETWORKS, WEIGHT_FILES, locate
 
-    chosen = lfw_photos(settings.data, 32 if settings.quick else 128, folder)
+    chosen = lfw_photos(settings.data, 32 if settings.quick else 96, folder)
     photos = [decode(path.read_bytes()).pixels for path in chosen.paths]
     detector = FaceDetector(locate(WEIGHT_FILES["centerface"]), one_lane())
     landmarks = [faces.landmarks[:1] for faces in detector.detect(photos)]

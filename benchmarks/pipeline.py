@@ -76,9 +76,9 @@ def _job(folder: Path, embed: Callable[[list[Path]], int]) -> Job:
 
 def _prepare(settings: Settings, folder: Path) -> Plan:
     quick = settings.quick
-    wider = wider_photos(settings.data, 8 if quick else 24, folder)
-    large = large_photos(wider_photos(settings.data, 2 if quick else 6, folder), folder / "large-photos")
-    lfw = lfw_photos(settings.data, 16 if quick else 64, folder)
+    wider = wider_photos(settings.data, 8 if quick else 16, folder)
+    large = large_photos(wider_photos(settings.data, 2 if quick else 4, folder), folder / "large-photos")
+    lfw = lfw_photos(settings.data, 16 if quick else 48, folder)
     return Plan([_comparison(photos, folder / name) for name, photos in (("w", wider), ("l", large), ("f", lfw))])
 
 
