@@ -67,9 +67,9 @@ def hdbscan(folder: Path) -> Job:
 
 def visavis(folder: Path) -> Job:
     """Group as ``visavis cluster`` does, from embeddings to groups."""
-    from indexer.cluster import cluster_faces
-    from indexer.clustering import neighbour_lists, settings_for
-    from indexer.face_constraints import no_facts
+    from indexer.grouping.archive_groups import neighbour_lists, settings_for
+    from indexer.grouping.cluster import cluster_faces
+    from indexer.grouping.face_constraints import no_facts
 
     faces = np.load(folder / "embeddings.npy")
 

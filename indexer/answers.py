@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from indexer.archive import Archive
-from indexer.groups import FILE_NAME, Groups, read_groups
+from indexer.grouping.groups import FILE_NAME, Groups, read_groups
 
 
 def album_groups(archive: Archive) -> np.ndarray:
@@ -42,7 +42,7 @@ def shown_rows(archive: Archive) -> np.ndarray:
 def save_groups(archive: Archive, groups: Groups) -> None:
     """Write the groups into the album."""
     from indexer.album import write_whole
-    from indexer.groups import write_groups
+    from indexer.grouping.groups import write_groups
 
     archive.album.index.mkdir(exist_ok=True, mode=0o700)
     write_whole(archive.album.index / FILE_NAME, write_groups(groups))

@@ -40,7 +40,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.album import AlbumError
     from indexer.evaluation.central_faces import EvaluationError
     from indexer.evaluation.report import PlotsUnavailable
-    from indexer.groups import GroupsError
+    from indexer.grouping.groups import GroupsError
     from indexer.people import PeopleError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from embedder.shards import ShardError, check_shard, list_shards, read_manifest
 from indexer.album import Album, AlbumError
 from indexer.archive import Archive, read_archive_even_empty
-from indexer.groups import FILE_NAME, GroupsError, read_groups
+from indexer.grouping.groups import FILE_NAME, GroupsError, read_groups
 from indexer.index import check_index
 from indexer.people import PeopleError
 

@@ -38,7 +38,7 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
     from indexer.album import open_album, writing
     from indexer.answers import album_groups, face_lines, shown_rows
     from indexer.archive import read_archive
-    from indexer.clustering import group_unnamed
+    from indexer.grouping.archive_groups import group_unnamed
 
     started = time.monotonic()
     opened = open_album(album)
@@ -60,7 +60,7 @@ def _remember(archive: Archive, rows: np.ndarray, labels: np.ndarray, former: np
     import numpy as np
 
     from indexer.answers import save_groups
-    from indexer.groups import FILE_NAME, Groups, keep_numbers, read_groups
+    from indexer.grouping.groups import FILE_NAME, Groups, keep_numbers, read_groups
 
     before = read_groups(archive.album.index / FILE_NAME)
     groups = np.zeros(len(archive.faces), np.int64)

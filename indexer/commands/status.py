@@ -43,7 +43,7 @@ def status(album: Path, unreadable: bool, as_json: bool) -> None:
 def summarise(archive: Archive) -> dict[str, object]:
     """Count what an album holds."""
     from embedder.shards import list_shards
-    from indexer.groups import FILE_NAME, read_groups
+    from indexer.grouping.groups import FILE_NAME, read_groups
     from indexer.index import contents, load_index
 
     rows = archive.catalogue.photos.values()

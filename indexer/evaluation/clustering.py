@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from indexer.cluster import cluster_faces
-from indexer.clustering import neighbour_lists, settings_for
 from indexer.evaluation.central_faces import CentralFaces, people_of
-from indexer.face_constraints import no_facts
+from indexer.grouping.archive_groups import neighbour_lists, settings_for
+from indexer.grouping.cluster import cluster_faces
+from indexer.grouping.face_constraints import no_facts
 from trainer.metrics import PrecisionRecall, clicks_to_clean, clustering_figures
 
 _SWEEP = np.linspace(-0.1, 0.1, 21)  # from the chosen threshold

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from indexer.archive import current_index, read_archive
-from indexer.groups import Groups, write_groups
+from indexer.grouping.groups import Groups, write_groups
 from indexer.people import PeopleStore
 from indexer.verify import problems
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from indexer.archive import read_archive
-from indexer.clustering import group_unnamed, settings_for
+from indexer.grouping.archive_groups import group_unnamed, settings_for
 from indexer.people import PeopleStore
 
 

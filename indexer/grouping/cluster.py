@@ -12,11 +12,18 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from indexer.communities import find_communities
-from indexer.face_constraints import Facts, Units, join_units, photo_pairs
-from indexer.link_threshold import WRONG_SHARE, Evidence, LinkThreshold, choose_threshold
-from indexer.map_equation import FlowGraph, contract, pair_places, sums
-from indexer.neighbour_graph import Background, Pairs, check_lists, measure_background, no_background, similar_pairs
+from indexer.grouping.communities import find_communities
+from indexer.grouping.face_constraints import Facts, Units, join_units, photo_pairs
+from indexer.grouping.link_threshold import WRONG_SHARE, Evidence, LinkThreshold, choose_threshold
+from indexer.grouping.map_equation import FlowGraph, contract, pair_places, sums
+from indexer.grouping.neighbour_graph import (
+    Background,
+    Pairs,
+    check_lists,
+    measure_background,
+    no_background,
+    similar_pairs,
+)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

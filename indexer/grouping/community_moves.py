@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from indexer.map_equation import (
+from indexer.grouping.map_equation import (
     MIN_GAIN,
     Bools,
     Floats,

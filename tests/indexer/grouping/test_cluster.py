@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.cluster import ClusterSettings, cluster_faces
-from indexer.face_constraints import Facts, no_facts
+from indexer.grouping.cluster import ClusterSettings, cluster_faces
+from indexer.grouping.face_constraints import Facts, no_facts
 
 SETTINGS = ClusterSettings(prior=0.5)
 

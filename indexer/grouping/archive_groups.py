@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from indexer.archive import Archive
-from indexer.cluster import Clustering, ClusterSettings, cluster_faces
-from indexer.face_constraints import Facts
+from indexer.grouping.cluster import Clustering, ClusterSettings, cluster_faces
+from indexer.grouping.face_constraints import Facts
 from indexer.index import build_index
 
 _NEIGHBOURS = 64
@@ -42,7 +42,7 @@ def neighbour_lists(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Args:
         embeddings: float32 (M, D), unit rows.
     Returns:
-        (rows int64 (M, k), similarities float32 (M, k)), as ``indexer.cluster.cluster_faces`` takes them.
+        (rows int64 (M, k), similarities float32 (M, k)), as ``indexer.grouping.cluster.cluster_faces`` takes them.
     """
     similarities, neighbours = build_index(embeddings).search(embeddings, _NEIGHBOURS + 1)
     return neighbours, similarities

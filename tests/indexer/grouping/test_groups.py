@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.groups import Groups, GroupsError, keep_numbers, read_groups, write_groups
+from indexer.grouping.groups import Groups, GroupsError, keep_numbers, read_groups, write_groups
 
 
 def test_first_numbers_go_by_size() -> None:

@@ -10,8 +10,8 @@ from itertools import count
 
 import numpy as np
 
-from indexer.community_moves import move_nodes
-from indexer.map_equation import (
+from indexer.grouping.community_moves import move_nodes
+from indexer.grouping.map_equation import (
     MIN_GAIN,
     Floats,
     FlowGraph,

@@ -1,0 +1,1 @@
+"""Who belongs together: faces without a name, grouped into people."""
