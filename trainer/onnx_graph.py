@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -100,9 +101,7 @@ def _submodule(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 def _read_model(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
-    except OSError:  # not there, or not ours to read
-        raise
-    except Exception as error:  # protobuf raises its own DecodeError, whose class moves between releases
+    except (DecodeError, ValueError) as error:
         raise OnnxError(f"{path} is not an ONNX file: {error}") from error
     if not model.graph.node:
         raise OnnxError(f"{path} is not an ONNX file: it holds no graph")
