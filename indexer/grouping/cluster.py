@@ -35,8 +35,8 @@ class ClusterSettings:
 
     Args:
         prior: cosine threshold of the network in an album of middle size: SFace .52, dlib's network .945.
-        wrong_share: expected share of strangers among the pairs just at the threshold: halve it to be stricter,
-            double it to be looser.
+        wrong_share: expected share of strangers among the pairs just at the threshold: halve it for a step stricter,
+            double it for a step looser.
         threshold: cosine after correction by the background, instead of the one that the album would give.
         seed: settles ties.
     """
