@@ -113,8 +113,9 @@ _EXACT = (
     OURS_ONE_QUERY,
     Contender("visavis, 256 at once", "benchmarks.search:visavis", "visavis", ("faiss-cpu",), argument="256"),
 )
+INVERTED_FILE = Contender("FAISS IVFFlat, 16 cells", "benchmarks.search:faiss_inverted_file", packages=("faiss-cpu",))
 APPROXIMATE = (
-    Contender("FAISS IVFFlat, 16 cells", "benchmarks.search:faiss_inverted_file", packages=("faiss-cpu",)),
+    INVERTED_FILE,
     Contender("hnswlib, ef 64", "benchmarks.search:hnswlib", packages=("hnswlib",)),
     Contender("usearch, expansion 64", "benchmarks.search:usearch", packages=("usearch",)),
 )
