@@ -1,74 +1,170 @@
-"""What the shards of an album say now: the valid row of each photo, and the faces that count."""
+"""What an album knows of photo files: the valid row of each path, and the contents that are embedded."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from embedder.rows import FaceRows, PhotoRow, join_faces, select_faces
-from embedder.shards import list_shards, read_faces, read_manifest, read_photos
+from embedder.rows import Content, FaceColumns, PhotoRow
+from embedder.shards import PHOTO_SCHEMA, list_shards, read_manifest
+from embedder.tables import AlbumTables, read_tables, shown_contents
 
 
-@dataclass(frozen=True)
+class Photos:
+    """The newest row of each path, looked up by it. Rows stay columns until they are asked for."""
+
+    def __init__(self, rows: pa.Table, photo_ids: pa.ChunkedArray) -> None:
+        self._rows, self._photo_ids = rows, photo_ids
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {path: row for row, path in enumerate(self._rows.column("path").to_pylist())}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._place
+
+    def __getitem__(self, path: str) -> PhotoRow:
+        return next(self._read(self._rows.slice(self._place[path], 1)))
+
+    def get(self, path: str) -> PhotoRow | None:
+        """Give the row of a path; None if it was never seen."""
+        return self[path] if path in self._place else None
+
+    def items(self) -> Iterator[tuple[str, PhotoRow]]:
+        """Yield path and row of every file."""
+        return ((row.path, row) for row in self.values())
+
+    def values(self) -> Iterator[PhotoRow]:
+        """Yield the row of every file."""
+        return self._read(self._rows)
+
+    def of_status(self, status: str) -> Iterator[PhotoRow]:
+        """Yield the rows with this status, by path."""
+        found = self._rows.filter(pc.equal(self._rows.column("status"), status))
+        return self._read(found.sort_by("path"))
+
+    def count(self, status: str) -> int:
+        """Count the rows with this status."""
+        return int(pc.sum(pc.equal(self._rows.column("status"), status)).as_py() or 0)
+
+    def as_they_were(self, path: str, size: int, mtime_ns: int) -> str | None:
+        """Give the status of a file if it is still the one that was seen, by size and time; else None."""
+        row = self._place.get(path)
+        if row is None or (self._sizes[row], self._times[row]) != (size, mtime_ns):
+            return None
+        return str(self._rows.column("status")[row].as_py())
+
+    @cached_property
+    def _sizes(self) -> np.ndarray:
+        return np.asarray(self._rows.column("size").to_numpy())
+
+    @cached_property
+    def _times(self) -> np.ndarray:
+        return np.asarray(self._rows.column("mtime_ns").to_numpy())
+
+    def _read(self, rows: pa.Table) -> Iterator[PhotoRow]:
+        for batch in rows.to_batches(max_chunksize=4096):
+            content = batch.column("content")
+            known = pc.if_else(pc.greater_equal(content, 0), content, None)
+            columns = [_values(batch, f.name) for f in PHOTO_SCHEMA if f.name != "photo_id"]
+            for name, *others in zip(self._photo_ids.take(known).to_pylist(), *columns, strict=True):
+                yield PhotoRow(name, *others)
+
+
+class EmbeddedContents:
+    """The contents whose faces stand in a shard, whether or not a file still shows them: by photo_id."""
+
+    def __init__(self, contents: pa.Table) -> None:
+        self._contents = contents
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        embedded = self._contents.column("embedded").to_pylist()
+        ids = self._contents.column("photo_id").to_pylist()
+        return {name: row for row, (name, there) in enumerate(zip(ids, embedded, strict=True)) if there}
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._place)
+
+    def __contains__(self, photo_id: str) -> bool:
+        return photo_id in self._place
+
+    def __getitem__(self, photo_id: str) -> Content:
+        row = self._contents.slice(self._place[photo_id], 1)
+        width, height, taken_at, n_faces = (
+            row.column(n)[0].as_py() for n in ("width", "height", "taken_at", "n_faces")
+        )
+        return Content(width, height, taken_at, n_faces)
+
+    def get(self, photo_id: str) -> Content | None:
+        """Give what is known of a content; None if it was never embedded."""
+        return self[photo_id] if photo_id in self._place else None
+
+
 class Catalogue:
     """The photos of an album.
 
     Attributes:
         photos: path → its newest row.
-        embedded: photo_id → its newest row, of each photo whose faces stand in a shard, whether or
-            not a file still has that content.
+        embedded: photo_id → what is known of a content whose faces stand in a shard.
     """
 
-    photos: dict[str, PhotoRow]
-    embedded: dict[str, PhotoRow]
+    def __init__(self, tables: AlbumTables) -> None:
+        self.photos = Photos(tables.photos, tables.contents.column("photo_id"))
+        self.embedded = EmbeddedContents(tables.contents)
 
-    def paths_by_id(self) -> dict[str, str]:
-        """Give one path for each readable photo_id: the first in the order of names."""
-        first: dict[str, str] = {}
-        for path in sorted(self.photos):
-            photo = self.photos[path]
-            if photo.status == "ok" and photo.photo_id is not None:
-                first.setdefault(photo.photo_id, path)
-        return first
+
+class PathsOfContents:
+    """For each content the first, in the order of names, of the paths that show it."""
+
+    def __init__(self, photos: pa.Table) -> None:
+        self._paths = photos.column("path")
+        readable = np.asarray(pc.equal(photos.column("status"), "ok").to_numpy())
+        contents = photos.column("content").to_numpy()
+        rows = np.flatnonzero(readable)
+        self._rows = rows[np.argsort(contents[rows], kind="stable")]
+        self._contents = contents[self._rows]
+
+    def __getitem__(self, content: int) -> str:
+        first, end = np.searchsorted(self._contents, [content, content + 1])
+        if first == end:
+            raise KeyError(f"no file shows content {content}")
+        return str(min(self._paths[int(row)].as_py() for row in self._rows[first:end]))
 
 
 def read_catalogue(shards: Path) -> Catalogue:
-    """Read the photo rows of every shard in the folder ``shards``.
+    """Read what every shard in the folder ``shards`` says of photo files.
 
     Raises:
         embedder.shards.ShardError: if one is damaged.
     """
-    photos: dict[str, PhotoRow] = {}
-    embedded: dict[str, PhotoRow] = {}
-    for shard in list_shards(shards):
-        for photo in read_photos(shard):
-            photos[photo.path] = photo
-            if photo.status == "ok" and photo.photo_id is not None:
-                embedded[photo.photo_id] = photo
-    return Catalogue(photos, embedded)
+    return Catalogue(read_tables(shards))
 
 
-def read_album_faces(shards: Path, catalogue: Catalogue) -> FaceRows | None:
-    """Read the faces of every photo that a file of the catalogue still shows, each face once.
-
-    Returns:
-        the faces in the order of the shards; None if there is no shard, so no dimension either.
-    Raises:
-        embedder.shards.ShardError: if a shard is damaged.
-    """
-    folders = list_shards(shards)
-    if not folders:
-        return None
-    faces = join_faces([read_faces(shard) for shard in folders])
-    shown = {photo.photo_id for photo in catalogue.photos.values() if photo.status == "ok"}
-    keep = np.zeros(len(faces), bool)
-    keep[np.unique(faces.face_ids, return_index=True)[1]] = True
-    keep &= np.fromiter((name in shown for name in faces.photo_ids), bool, len(faces))
-    return faces if keep.all() else select_faces(faces, np.flatnonzero(keep))
+def shown_faces(tables: AlbumTables) -> FaceColumns:
+    """Give the faces of every photo that a file still shows, in the order of the shards."""
+    shown = shown_contents(tables)[tables.faces.contents]
+    return tables.faces if shown.all() else tables.faces.select(np.flatnonzero(shown))
 
 
 def shard_fingerprints(shards: Path) -> dict[str, str]:
-    """Give the model fingerprint of each shard, by the shard's number."""
+    """Give the model fingerprint of each shard, by the shard's name."""
     return {shard.name: read_manifest(shard).fingerprint for shard in list_shards(shards)}
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[object]:
+    return list(batch.column(name).to_pylist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from embedder.catalogue import Catalogue
 from embedder.decode import DecodeError, Photo, decode
 from embedder.model import EmbeddedFaces, FaceModel
-from embedder.rows import FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id
+from embedder.rows import Content, FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id
 from embedder.scan import PhotoFile
 from embedder.shards import write_shard
 
@@ -76,14 +76,14 @@ class _ReadPhoto:
         file: which.
         photo_id: None if it could not be read.
         photo: decoded; None if that failed or was not needed.
-        twin: a row of the same content, which spares decoding.
+        twin: what is known of the same content, which spares decoding.
         reason: why there is nothing to embed, or None.
     """
 
     file: PhotoFile
     photo_id: str | None = None
     photo: Photo | None = None
-    twin: PhotoRow | None = None
+    twin: Content | None = None
     reason: str | None = None
 
     @property
@@ -120,7 +120,7 @@ def embed_photos(
     work = _Open(shards, model, catalogue, report)
     new_files = _count_known(files, catalogue, settings, report)
     with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
-        photos = _ahead(pool, lambda file: _read(file, work.twins), new_files, 4 * settings.readers)
+        photos = _ahead(pool, lambda file: _read(file, work.twin), new_files, 4 * settings.readers)
         try:
             for chunk in _chunks(photos, settings):
                 work.add(chunk)
@@ -140,9 +140,15 @@ class _Open:
     """The open shard: rows that are not yet written."""
 
     def __init__(self, shards: Path, model: FaceModel, catalogue: Catalogue, report: EmbedReport) -> None:
-        self.twins = dict(catalogue.embedded)
+        self._known, self._new_twins = catalogue.embedded, dict[str, Content]()
         self._parts: list[tuple[list[PhotoRow], list[FaceRows]]] = []
         self._shards, self._model, self._report = shards, model, report
+
+    def twin(self, photo_id: str | None) -> Content | None:
+        """Give what is known of a content that is embedded already, before this run or in it."""
+        if photo_id is None:
+            return None
+        return self._new_twins.get(photo_id) or self._known.get(photo_id)
 
     @property
     def photos(self) -> int:
@@ -153,16 +159,16 @@ class _Open:
         """Embed a chunk and keep its rows."""
         new: dict[str, Photo] = {}
         for read in chunk:
-            if read.photo is not None and read.photo_id not in self.twins:
+            if read.photo is not None and self.twin(read.photo_id) is None:
                 new.setdefault(str(read.photo_id), read.photo)
         found = dict(zip(new, self._model.find([photo.pixels for photo in new.values()]), strict=True))
         rows = []
         for read in chunk:
-            row = _photo_row(read, found.get(str(read.photo_id)), self.twins.get(str(read.photo_id)))
+            row = _photo_row(read, found.get(str(read.photo_id)), self.twin(read.photo_id))
             rows.append(row)
             self._count(row, read)
             if row.status == "ok" and row.photo_id is not None:
-                self.twins[row.photo_id] = row
+                self._new_twins[row.photo_id] = Content(row.width, row.height, row.taken_at, row.n_faces)
         # One step, so that an interrupt leaves both or none.
         self._parts.append((rows, [_face_rows(name, faces) for name, faces in found.items()]))
         self._report.faces += sum(len(faces) for faces in found.values())
@@ -179,13 +185,13 @@ class _Open:
     def _count(self, row: PhotoRow, read: _ReadPhoto) -> None:
         if row.reason is not None:
             self._report.reasons.append((row.path, row.reason))
-        elif read.photo is None or read.photo_id in self.twins:
+        elif read.photo is None or self.twin(read.photo_id) is not None:
             self._report.known_content += 1
         else:
             self._report.embedded += 1
 
 
-def _photo_row(read: _ReadPhoto, found: EmbeddedFaces | None, twin: PhotoRow | None) -> PhotoRow:
+def _photo_row(read: _ReadPhoto, found: EmbeddedFaces | None, twin: Content | None) -> PhotoRow:
     faces = len(found) if found is not None else twin.n_faces if twin is not None else 0
     width, height = read.size
     return PhotoRow(
@@ -207,7 +213,7 @@ def path_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _read(file: PhotoFile, twins: Mapping[str, PhotoRow]) -> _ReadPhoto:
+def _read(file: PhotoFile, twin_of: Callable[[str], Content | None]) -> _ReadPhoto:
     """Read and decode one file; a failure is the reason in the result, not an exception."""
     if file.problem is not None:
         return _ReadPhoto(file, reason=file.problem)
@@ -216,7 +222,7 @@ def _read(file: PhotoFile, twins: Mapping[str, PhotoRow]) -> _ReadPhoto:
     except OSError as error:
         return _ReadPhoto(file, reason=f"cannot be read: {error.strerror}")
     name = photo_id(content)
-    twin = twins.get(name)
+    twin = twin_of(name)
     if twin is not None:
         return _ReadPhoto(file, name, twin=twin)
     try:
@@ -227,10 +233,8 @@ def _read(file: PhotoFile, twins: Mapping[str, PhotoRow]) -> _ReadPhoto:
 
 def is_known(file: PhotoFile, catalogue: Catalogue, settings: EmbedSettings) -> bool:
     """Whether the catalogue has this file as it is now, by path, size and time."""
-    known = catalogue.photos.get(path_text(file.path))
-    if known is None or (known.size, known.mtime_ns) != (file.size, file.mtime_ns):
-        return False
-    return known.status == "ok" or not settings.retry_unreadable
+    status = catalogue.photos.as_they_were(path_text(file.path), file.size, file.mtime_ns)
+    return status is not None and (status == "ok" or not settings.retry_unreadable)
 
 
 def _count_known(

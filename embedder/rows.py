@@ -9,6 +9,8 @@ from datetime import datetime
 
 import numpy as np
 
+from embedder.vectors import Vectors
+
 
 @dataclass(frozen=True)
 class PhotoRow:
@@ -62,6 +64,54 @@ class FaceRows:
 
     def __len__(self) -> int:
         return len(self.face_ids)
+
+
+@dataclass(frozen=True)
+class FaceColumns:
+    """N faces of many photos, in columns: what answers are made from.
+
+    Attributes:
+        face_ids: int64 (N,), see ``face_id``.
+        contents: int32 (N,), number of the photo's content; faces of one photo have the same.
+        boxes_xywh: int32 (N, 4), pixels of the upright photo.
+        landmarks: float32 (N, 5, 2), pixels of the upright photo.
+        confidences: float32 (N,), of the detector, 0–1.
+        qualities: float32 (N,), 0–1; how much the embedding can be relied on.
+        embeddings: (N, D), unit rows as stored.
+    """
+
+    face_ids: np.ndarray
+    contents: np.ndarray
+    boxes_xywh: np.ndarray
+    landmarks: np.ndarray
+    confidences: np.ndarray
+    qualities: np.ndarray
+    embeddings: Vectors
+
+    def __len__(self) -> int:
+        return len(self.face_ids)
+
+    def select(self, rows: np.ndarray) -> FaceColumns:
+        """Give the faces at ``rows`` (int64), in that order; embeddings are not read for it."""
+        return FaceColumns(
+            self.face_ids[rows],
+            self.contents[rows],
+            self.boxes_xywh[rows],
+            self.landmarks[rows],
+            self.confidences[rows],
+            self.qualities[rows],
+            self.embeddings.select(rows),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is known of a photo's content, under whatever path: pixels of the upright photo, camera's time, faces."""
+
+    width: int
+    height: int
+    taken_at: datetime | None
+    n_faces: int
 
 
 def photo_id(content: bytes) -> str:

@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedder.rows import FaceRows, PhotoRow, no_faces
+from embedder.rows import FaceColumns, FaceRows, PhotoRow
+from embedder.vectors import Vectors
 
 FORMAT = 1
 _PHOTOS, _FACES, _MANIFEST = "photos.parquet", "faces.parquet", "manifest.json"
@@ -129,39 +130,59 @@ def remove_unfinished(folder: Path) -> int:
     return len(left)
 
 
-def read_photos(shard: Path) -> list[PhotoRow]:
-    """Read the photo rows of a shard.
+def read_photo_table(shard: Path) -> pa.Table:
+    """Read the photo rows of a shard as a table with the columns of ``PHOTO_SCHEMA``.
 
     Raises:
         ShardError: if a page does not match its checksum or the file is no Parquet.
     """
-    return [PhotoRow(**row) for row in _read(shard / _PHOTOS, PHOTO_SCHEMA).to_pylist()]
+    return _read(shard / _PHOTOS, PHOTO_SCHEMA)
 
 
-def read_faces(shard: Path) -> FaceRows:
-    """Read the faces of a shard.
+def read_photos(shard: Path) -> list[PhotoRow]:
+    """Read the photo rows of a shard one by one; raises what ``read_photo_table`` does."""
+    return [PhotoRow(**row) for row in read_photo_table(shard).to_pylist()]
 
+
+def read_face_columns(shard: Path) -> tuple[pa.ChunkedArray, FaceColumns]:
+    """Read the faces of a shard as columns.
+
+    Returns:
+        (photo_id of each face, the columns; their ``contents`` are all 0, since only the reader of many shards can
+        number photos).
     Raises:
         ShardError: if a page does not match its checksum, the file is no Parquet, or its embeddings are
             not as long as the manifest says.
     """
     dimension = read_manifest(shard).dimension
     table = _read(shard / _FACES, _face_schema(dimension))
-    count = len(table)
-    if count == 0:
-        return no_faces(dimension)
 
     def column(name: str) -> np.ndarray:
         return np.asarray(table.column(name).to_numpy())
 
-    return FaceRows(
+    columns = FaceColumns(
         column("face_id"),
-        table.column("photo_id").to_pylist(),
+        np.zeros(len(table), np.int32),
         np.stack([column(name) for name in ("x", "y", "w", "h")], axis=1),
-        _fixed_bytes(table.column("landmarks"), np.dtype("<f4")).reshape(count, 5, 2),
+        _fixed_bytes(table.column("landmarks"), np.dtype("<f4")).reshape(-1, 5, 2),
         column("confidence"),
         column("quality"),
-        _fixed_bytes(table.column("embedding"), np.dtype("<f2")),
+        Vectors([_fixed_bytes(table.column("embedding"), np.dtype("<f2"))], dimension),
+    )
+    return table.column("photo_id"), columns
+
+
+def read_faces(shard: Path) -> FaceRows:
+    """Read the faces of a shard; raises what ``read_face_columns`` does."""
+    photo_ids, columns = read_face_columns(shard)
+    return FaceRows(
+        columns.face_ids,
+        photo_ids.to_pylist(),
+        columns.boxes_xywh,
+        columns.landmarks,
+        columns.confidences,
+        columns.qualities,
+        np.asarray(columns.embeddings),
     )
 
 
@@ -273,13 +294,15 @@ def _fixed_bytes(column: pa.ChunkedArray, dtype: np.dtype) -> np.ndarray:
     for chunk in column.chunks:
         buffer = chunk.buffers()[1]
         flat = np.frombuffer(buffer, np.uint8, count=len(chunk) * width, offset=chunk.offset * width)
-        parts.append(flat.view(dtype).reshape(len(chunk), -1))
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        parts.append(flat.view(dtype).reshape(len(chunk), width // dtype.itemsize))
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, width // dtype.itemsize), dtype), *parts])
 
 
 def _read(path: Path, schema: pa.Schema) -> pa.Table:
     try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        # Small files: threads for the columns of each, and a dataset around it, cost more than they give.
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
+            table = file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} is damaged or missing: {error}. `visavis verify` checks the whole album") from error
     if not table.schema.equals(schema):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from embedder.catalogue import Catalogue, read_album_faces, read_catalogue, shard_fingerprints
-from embedder.rows import FaceRows, no_faces
+from embedder.catalogue import Catalogue, PathsOfContents, shard_fingerprints, shown_faces
+from embedder.rows import FaceColumns
+from embedder.tables import AlbumTables
+from embedder.vectors import UnitRows
 from indexer.album import Album, AlbumError, write_whole
 from indexer.index import FaceIndex, build_index, contents, load_index, save_index
 from indexer.people import FaceRef, PeopleState, PeopleStore
+from indexer.snapshot import read_album_tables
 
 
 class EmptyAlbum(AlbumError):
@@ -20,61 +24,128 @@ class EmptyAlbum(AlbumError):
 
 @dataclass(frozen=True)
 class Archive:
-    """Everything that an answer is made from.
+    """Everything that an answer is made from. What is costly to make or to read is made when it is asked for.
 
     Attributes:
         album: where it lies.
-        catalogue: the photos.
+        tables: what its shards say.
         faces: the N faces that some file still shows.
         people: what humans said.
     """
 
     album: Album
-    catalogue: Catalogue
-    faces: FaceRows
+    tables: AlbumTables
+    faces: FaceColumns
     people: PeopleState
 
     @cached_property
-    def embeddings(self) -> np.ndarray:
-        """float32 (N, D), unit rows."""
-        rows = self.faces.embeddings.astype(np.float32)
-        return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+    def catalogue(self) -> Catalogue:
+        """The photos."""
+        return Catalogue(self.tables)
+
+    @cached_property
+    def embeddings(self) -> UnitRows:
+        """(N, D): indexing gives float32 unit rows, ``np.asarray`` all of them."""
+        return UnitRows(self.faces.embeddings)
 
     @cached_property
     def row_of(self) -> dict[int, int]:
         """face_id → row."""
-        return {int(face): row for row, face in enumerate(self.faces.face_ids)}
+        return {face: row for row, face in enumerate(self.faces.face_ids.tolist())}
 
     @cached_property
     def photo_numbers(self) -> np.ndarray:
         """int64 (N,): faces of one photo have the same number."""
-        return np.unique(self.faces.photo_ids, return_inverse=True)[1].astype(np.int64)
+        return self.faces.contents.astype(np.int64)
 
     @cached_property
     def persons(self) -> np.ndarray:
         """int64 (N,): who each face was said to be, −1 where nobody said."""
-        person_of = self.people.person_of
-        return np.fromiter((person_of.get(int(f), -1) for f in self.faces.face_ids), np.int64, len(self.faces))
+        persons = np.full(len(self.faces), -1, np.int64)
+        said = self.people.person_of
+        rows = self.rows_of_faces(said)
+        people = np.fromiter(said.values(), np.int64, len(said))
+        persons[rows[rows >= 0]] = people[rows >= 0]
+        return persons
 
     @cached_property
     def ignored(self) -> np.ndarray:
         """Bool (N,): faces that shall never be shown again."""
-        return np.fromiter((int(f) in self.people.ignored for f in self.faces.face_ids), bool, len(self.faces))
+        ignored = np.zeros(len(self.faces), bool)
+        rows = self.rows_of_faces(self.people.ignored)
+        ignored[rows[rows >= 0]] = True
+        return ignored
 
     @cached_property
-    def paths(self) -> list[str]:
-        """The path of each face's photo, N of them."""
-        by_id = self.catalogue.paths_by_id()
-        return [by_id[name] for name in self.faces.photo_ids]
+    def taken_at(self) -> np.ndarray:
+        """datetime64[ms] (N,): local time of the camera when each face's photo was taken; NaT where unknown."""
+        times = self.tables.contents.column("taken_at").to_numpy().astype("datetime64[ms]")
+        return np.asarray(times[self.faces.contents])
+
+    @cached_property
+    def paths(self) -> FacePaths:
+        """The path of each face's photo."""
+        return FacePaths(self)
+
+    def rows_of_faces(self, face_ids: Collection[int]) -> np.ndarray:
+        """Find faces by their ids: int64 (M,), the row of each, −1 for a face that is not in the archive."""
+        wanted = np.fromiter(face_ids, np.int64, len(face_ids))
+        order = self._by_face_id
+        if not len(order):
+            return np.full(len(wanted), -1, np.int64)
+        places = np.minimum(np.searchsorted(self.faces.face_ids, wanted, sorter=order), len(order) - 1)
+        return np.where(self.faces.face_ids[order[places]] == wanted, order[places], -1)
+
+    def rows_of_photo(self, photo_id: str | None) -> list[int]:
+        """Find the faces of a photo: their rows, in the order in which they are stored."""
+        content = self._content_of.get(photo_id)
+        if content is None:
+            return []
+        ends = np.searchsorted(self.faces.contents, [content, content + 1], sorter=self._by_content)
+        return sorted(self._by_content[ends[0] : ends[1]].tolist())
+
+    def photo_id(self, row: int) -> str:
+        """The content of a face's photo, as 32 hex digits."""
+        return str(self.tables.contents.column("photo_id")[int(self.faces.contents[row])].as_py())
 
     def ref(self, row: int) -> FaceRef:
         """Refer to a face as the people file does."""
         x, y, w, h = (int(v) for v in self.faces.boxes_xywh[row])
-        return FaceRef(int(self.faces.face_ids[row]), self.faces.photo_ids[row], (x, y, w, h))
+        return FaceRef(int(self.faces.face_ids[row]), self.photo_id(row), (x, y, w, h))
 
     def box(self, row: int) -> list[int]:
         """The face's box, [x, y, w, h] in pixels of the upright photo."""
         return [int(v) for v in self.faces.boxes_xywh[row]]
+
+    @cached_property
+    def _by_face_id(self) -> np.ndarray:
+        return np.argsort(self.faces.face_ids, kind="stable")
+
+    @cached_property
+    def _by_content(self) -> np.ndarray:
+        return np.argsort(self.faces.contents, kind="stable")
+
+    @cached_property
+    def _content_of(self) -> dict[str | None, int]:
+        ids = self.tables.contents.column("photo_id").to_pylist()
+        return {photo_id: number for number, photo_id in enumerate(ids)}
+
+
+class FacePaths:
+    """The path of each face's photo: of several files with this content the first in the order of names."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._of = PathsOfContents(archive.tables.photos)
+
+    def __len__(self) -> int:
+        return len(self._archive.faces)
+
+    def __getitem__(self, row: int) -> str:
+        return self._of[int(self._archive.faces.contents[row])]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[row] for row in range(len(self)))
 
 
 def read_archive(album: Album) -> Archive:
@@ -87,7 +158,7 @@ def read_archive(album: Album) -> Archive:
     archive = read_archive_even_empty(album)
     if not len(archive.faces):
         raise EmptyAlbum(
-            f"{album.root} holds {len(archive.catalogue.photos)} photos and no face: "
+            f"{album.root} holds {len(archive.tables.photos)} photos and no face: "
             f"add photos with `visavis index --album {album.root} PHOTOS`"
         )
     return archive
@@ -101,9 +172,8 @@ def read_archive_even_empty(album: Album) -> Archive:
         embedder.shards.ShardError, indexer.people.PeopleError: if a file is damaged.
     """
     require_one_model(album)
-    catalogue = read_catalogue(album.shards)
-    faces = read_album_faces(album.shards, catalogue)
-    return Archive(album, catalogue, no_faces(0) if faces is None else faces, read_people(album))
+    tables = read_album_tables(album)
+    return Archive(album, tables, shown_faces(tables), read_people(album))
 
 
 def read_people(album: Album) -> PeopleState:
@@ -136,7 +206,7 @@ def current_index(archive: Archive) -> tuple[FaceIndex, bool]:
     index = load_index(archive.album.index, about)
     if index is not None:
         return index, False
-    index = build_index(archive.embeddings)
+    index = build_index(np.asarray(archive.embeddings))
     archive.album.index.mkdir(exist_ok=True, mode=0o700)
     for name, content in save_index(index, about).items():
         write_whole(archive.album.index / name, content)

@@ -77,7 +77,9 @@ def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSet
 
 def _refresh_index(album: Album) -> Archive:
     from indexer.archive import current_index, read_archive_even_empty
+    from indexer.snapshot import refresh_snapshot
 
+    refresh_snapshot(album)
     archive = read_archive_even_empty(album)
     if len(archive.faces):
         current_index(archive)

@@ -113,9 +113,6 @@ def choose_faces(archive: Archive, folders: dict[str, Path]) -> Iterator[Enrolle
     from embedder.pipeline import path_text
     from embedder.scan import scan
 
-    rows_of: dict[str, list[int]] = {}
-    for row, photo_id in enumerate(archive.faces.photo_ids):
-        rows_of.setdefault(photo_id, []).append(row)
     for name, folder in folders.items():
         for file in scan([folder]):
             path = path_text(file.path)
@@ -123,7 +120,7 @@ def choose_faces(archive: Archive, folders: dict[str, Path]) -> Iterator[Enrolle
             if photo.status != "ok" or photo.photo_id is None:
                 yield Enrolled(name, path, None, photo.reason)
                 continue
-            rows = rows_of.get(photo.photo_id, [])
+            rows = archive.rows_of_photo(photo.photo_id)
             place, reason = person_in(archive.faces.boxes_xywh[np.array(rows, np.int64)])
             yield Enrolled(name, path, None if place is None else rows[place], reason)
 

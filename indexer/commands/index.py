@@ -43,14 +43,14 @@ def index(
     report, archive = add_photos(
         photos, album, model=model, device=device, settings=EmbedSettings(retry_unreadable=retry_unreadable)
     )
-    rows = archive.catalogue.photos.values()
+    held = archive.catalogue.photos
     seconds = time.monotonic() - started
     if as_json:
         summary = {
-            "photos": len(rows),
+            "photos": len(held),
             "faces": len(archive.faces),
             "new_photos": report.embedded,
-            "unreadable": sum(row.status != "ok" for row in rows),
+            "unreadable": held.count("unreadable"),
             "seconds": round(seconds, 1),
         }
         print_json([summary])
@@ -58,5 +58,5 @@ def index(
         f"{count(report.embedded, 'new photo')} with {count(report.faces, 'face')}, "
         f"{report.unchanged:,} unchanged, {report.known_content:,} moved or copied, {report.unreadable:,} unreadable, "
         f"in {duration(seconds)}. "
-        f"{album} now holds {count(len(rows), 'photo')} with {count(len(archive.faces), 'face')}."
+        f"{album} now holds {count(len(held), 'photo')} with {count(len(archive.faces), 'face')}."
     )

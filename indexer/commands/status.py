@@ -46,7 +46,7 @@ def summarise(archive: Archive) -> dict[str, object]:
     from indexer.grouping.groups import FILE_NAME, read_groups
     from indexer.index import contents, load_index
 
-    rows = archive.catalogue.photos.values()
+    photos = archive.catalogue.photos
     album, people = archive.album, archive.people
     groups = read_groups(album.index / FILE_NAME).of(archive.faces.face_ids)
     unnamed = archive.persons < 0
@@ -56,8 +56,8 @@ def summarise(archive: Archive) -> dict[str, object]:
         "model": album.model,
         "fingerprint": album.fingerprint,
         "created": album.created,
-        "photos": len(rows),
-        "unreadable": sum(row.status != "ok" for row in rows),
+        "photos": len(photos),
+        "unreadable": photos.count("unreadable"),
         "faces": len(archive.faces),
         "people": len(set(people.person_of.values())),
         "named_faces": int((~unnamed).sum()),
@@ -70,7 +70,7 @@ def summarise(archive: Archive) -> dict[str, object]:
 
 
 def _list_unreadable(archive: Archive, as_json: bool) -> None:
-    rows = [row for _, row in sorted(archive.catalogue.photos.items()) if row.status != "ok"]
+    rows = list(archive.catalogue.photos.of_status("unreadable"))
     if as_json:
         print_json({"photo": row.path, "reason": row.reason} for row in rows)
     else:

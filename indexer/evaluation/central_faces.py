@@ -51,8 +51,7 @@ def central_faces(archive: Archive, images: Path, model: FaceModel | None) -> Ce
     readable = [row for row in photos if row.status == "ok"]
     if not readable:
         raise EvaluationError(f"{images} holds no photo that can be read")
-    rows_of = _rows_by_photo(archive)
-    chosen = [_most_central(archive, rows_of.get(str(p.photo_id), []), p.width, p.height) for p in readable]
+    chosen = [_most_central(archive, archive.rows_of_photo(p.photo_id), p.width, p.height) for p in readable]
     missed = [photo.path for photo, row in zip(readable, chosen, strict=True) if row < 0]
     rows = np.array(chosen, np.int64)
     embeddings = np.zeros((len(readable), archive.faces.embeddings.shape[1]), np.float32)
@@ -81,13 +80,6 @@ def people_of(paths: Sequence[str]) -> tuple[np.ndarray, list[str]]:
             f"the photos show one person only ({names[0]}): expected a folder for each of at least two people"
         )
     return numbers.astype(np.int64), names.tolist()
-
-
-def _rows_by_photo(archive: Archive) -> dict[str, list[int]]:
-    rows: dict[str, list[int]] = {}
-    for row, photo in enumerate(archive.faces.photo_ids):
-        rows.setdefault(photo, []).append(row)
-    return rows
 
 
 def _most_central(archive: Archive, rows: list[int], width: int, height: int) -> int:

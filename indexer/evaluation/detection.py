@@ -59,9 +59,6 @@ def measure_detection(
         EvaluationError: if a photo is not in the album.
     """
     seen = [_row(archive, photo) for photo in photos]
-    faces_of: dict[str, list[int]] = {}
-    for face, photo_id in enumerate(archive.faces.photo_ids):
-        faces_of.setdefault(photo_id, []).append(face)
     figures: dict[str, Any] = {
         "photos": len(photos),
         "faces": int(sum((~photo.invalid).sum() for photo in photos)),
@@ -71,7 +68,7 @@ def measure_detection(
     for overlap in _OVERLAPS:
         matches = []
         for photo, row in zip(photos, seen, strict=True):
-            at = faces_of.get(str(row.photo_id), [])
+            at = archive.rows_of_photo(row.photo_id)
             boxes, scores = archive.faces.boxes_xywh[at], archive.faces.confidences[at]
             matches.append(match_photo(boxes, scores, photo.boxes_xywh, photo.invalid, min_iou=overlap))
         found = detection_figures(matches, score_threshold=0.0, min_sizes=_SIZES)

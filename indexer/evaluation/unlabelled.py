@@ -92,17 +92,14 @@ def _same_photo_pairs(archive: Archive, rows: np.ndarray) -> np.ndarray:
 
 def _frame_pairs(archive: Archive, rows: np.ndarray) -> np.ndarray:
     """Faces at the same place in photos of the same size, taken within seconds: int64 (M, 2)."""
-    by_path = archive.catalogue.photos
-    dated = [r for r in rows.tolist() if by_path[archive.paths[r]].taken_at is not None]
-    moment = {r: by_path[archive.paths[r]].taken_at.timestamp() for r in dated}  # type: ignore[union-attr]
-    dated.sort(key=moment.__getitem__)
+    dated = rows[~np.isnat(archive.taken_at[rows])]
+    dated = dated[np.argsort(archive.taken_at[dated], kind="stable")]
+    moment = archive.taken_at[dated].astype(np.int64) / 1000  # seconds
     pairs = []
-    for place, a in enumerate(dated):
-        for b in dated[place + 1 :]:
-            if moment[b] - moment[a] > _FRAME_SECONDS:
-                break
-            if archive.photo_numbers[a] != archive.photo_numbers[b] and _iou(archive, a, b) >= _FRAME_OVERLAP:
-                pairs.append((a, b))
+    for place, a in enumerate(dated.tolist()):
+        last = int(np.searchsorted(moment, moment[place] + _FRAME_SECONDS, side="right"))
+        others = (b for b in dated[place + 1 : last].tolist() if archive.photo_numbers[a] != archive.photo_numbers[b])
+        pairs += [(a, b) for b in others if _iou(archive, a, b) >= _FRAME_OVERLAP]
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedder.catalogue import Catalogue, read_album_faces, read_catalogue, shard_fingerprints
+from embedder.catalogue import PathsOfContents, read_catalogue, shard_fingerprints, shown_faces
 from embedder.rows import FaceRows, PhotoRow, face_id, join_faces, no_faces
 from embedder.shards import ShardError, write_shard
+from embedder.tables import AlbumTables, read_tables, shown_contents
 
 DIMENSION = 4
 
@@ -43,16 +44,32 @@ def add(folder: Path, photos: list[PhotoRow], *faces: FaceRows) -> Path:
 
 def shown(folder: Path) -> list[tuple[str, int]]:
     """The letter and the number of each face that is read."""
-    faces = read_album_faces(folder, read_catalogue(folder))
-    assert faces is not None
-    return [(chr(int(a)), int(b)) for a, b in faces.embeddings[:, :2]]
+    faces = shown_faces(read_tables(folder))
+    return [(chr(int(a)), int(b)) for a, b in np.asarray(faces.embeddings)[:, :2]]
+
+
+def rows(folder: Path) -> dict[str, PhotoRow]:
+    return dict(read_catalogue(folder).photos.items())
+
+
+def paths_by_id(folder: Path) -> dict[str, str]:
+    """The path of every content that a file shows."""
+    found = read_tables(folder)
+    paths = PathsOfContents(found.photos)
+    names = found.contents.column("photo_id").to_pylist()
+    shown = {number for number in found.photos.column("content").to_pylist() if number in shown_numbers(found)}
+    return {names[number]: paths[number] for number in sorted(shown)}
+
+
+def shown_numbers(found: AlbumTables) -> set[int]:
+    return set(np.flatnonzero(shown_contents(found)).tolist())
 
 
 def test_nothing_written_is_nothing_known(tmp_path: Path):
     for folder in (tmp_path, tmp_path / "none"):
         catalogue = read_catalogue(folder)
-        assert catalogue == Catalogue({}, {})
-        assert read_album_faces(folder, catalogue) is None
+        assert (len(catalogue.photos), list(catalogue.photos), list(catalogue.embedded)) == (0, [], [])
+        assert len(shown_faces(read_tables(folder))) == 0
         assert shard_fingerprints(folder) == {}
 
 
@@ -67,18 +84,16 @@ def test_photos_of_all_shards_are_known(tmp_path: Path):
 
 def test_an_album_without_a_face(tmp_path: Path):
     add(tmp_path, [row("/a", "a", faces=0)])
-    faces = read_album_faces(tmp_path, read_catalogue(tmp_path))
-    assert faces is not None
-    assert faces.embeddings.shape == (0, DIMENSION)
+    assert shown_faces(read_tables(tmp_path)).embeddings.shape == (0, DIMENSION)
 
 
 def test_the_newest_row_of_a_path_counts(tmp_path: Path):
     """Also within one shard, and where the number of digits grows."""
     add(tmp_path, [row("/a", "a"), row("/a", "b")], faces_of("a"), faces_of("b"))
-    assert read_catalogue(tmp_path).photos == {"/a": row("/a", "b")}
+    assert rows(tmp_path) == {"/a": row("/a", "b")}
     (tmp_path / "000001").rename(tmp_path / "999999")
     assert add(tmp_path, [row("/a", "c")], faces_of("c")).name == "1000000"
-    assert read_catalogue(tmp_path).photos == {"/a": row("/a", "c")}
+    assert rows(tmp_path) == {"/a": row("/a", "c")}
 
 
 def test_faces_of_a_changed_photo_are_no_longer_shown(tmp_path: Path):
@@ -99,7 +114,7 @@ def test_a_content_that_is_no_longer_readable_is_no_longer_shown(tmp_path: Path)
     add(tmp_path, [row("/a", "a"), row("/b", "b")], faces_of("a"), faces_of("b"))
     add(tmp_path, [row("/a", "a", faces=0, reason="too many pixels")])
     assert shown(tmp_path) == [("b", 0)]
-    assert read_catalogue(tmp_path).paths_by_id() == {content("b"): "/b"}
+    assert paths_by_id(tmp_path) == {content("b"): "/b"}
 
 
 def test_a_content_whose_file_changed_is_still_embedded(tmp_path: Path):
@@ -127,7 +142,7 @@ def test_a_face_that_stands_in_two_shards_is_read_once(tmp_path: Path):
 def test_a_content_has_the_first_of_its_paths(tmp_path: Path):
     add(tmp_path, [row("/z", "a"), row("/m", "a"), row("/n", "b"), row("/u", "u", faces=0, reason="broken")])
     add(tmp_path, [row("/b", None, faces=0, reason="locked")])
-    assert read_catalogue(tmp_path).paths_by_id() == {content("a"): "/m", content("b"): "/n"}
+    assert paths_by_id(tmp_path) == {content("a"): "/m", content("b"): "/n"}
 
 
 def test_each_shard_says_its_model(tmp_path: Path):
@@ -138,10 +153,9 @@ def test_each_shard_says_its_model(tmp_path: Path):
 
 def test_a_damaged_shard_is_not_passed_over(tmp_path: Path):
     add(tmp_path, [row("/a", "a")], faces_of("a"))
-    catalogue = read_catalogue(tmp_path)
     (tmp_path / "000001" / "faces.parquet").write_bytes(b"gone")
     with pytest.raises(ShardError, match=r"000001/faces\.parquet"):
-        read_album_faces(tmp_path, catalogue)
+        read_catalogue(tmp_path)
     (tmp_path / "000001" / "photos.parquet").unlink()
     with pytest.raises(ShardError, match=r"000001/photos\.parquet"):
         read_catalogue(tmp_path)

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedder.catalogue import read_album_faces, read_catalogue
+from embedder.catalogue import shown_faces
 from embedder.pretrained import WEIGHT_FILES
+from embedder.tables import read_tables
 
 
 def test_a_first_run_tells_what_it_found(demo_album, run) -> None:
@@ -113,8 +114,7 @@ def test_no_argument_is_misuse(run) -> None:
 
 
 def _faces(album: Path):
-    faces = read_album_faces(album / "shards", read_catalogue(album / "shards"))
-    assert faces is not None
+    faces = shown_faces(read_tables(album / "shards"))
     order = np.argsort(faces.face_ids)
     return faces.face_ids[order], faces.boxes_xywh[order], faces.embeddings[order], len(faces)
 
