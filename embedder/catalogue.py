@@ -58,6 +58,10 @@ class Photos:
         """Count the rows with this status."""
         return int(pc.sum(pc.equal(self._rows.column("status"), status)).as_py() or 0)
 
+    def held(self) -> int:
+        """Count the files that the album holds, readable or not: neither removed nor gone."""
+        return self.count("ok") + self.count("unreadable")
+
     def as_they_were(self, path: str, size: int, mtime_ns: int) -> str | None:
         """Give the status of a file if it is still the one that was seen, by size and time; else None."""
         row = self._place.get(path)
@@ -85,14 +89,17 @@ class Photos:
 class EmbeddedContents:
     """The contents whose faces stand in a shard, whether or not a file still shows them: by photo_id."""
 
-    def __init__(self, contents: pa.Table) -> None:
-        self._contents = contents
+    def __init__(self, tables: AlbumTables) -> None:
+        self._contents, self._faces = tables.contents, tables.faces
 
     @cached_property
     def _place(self) -> dict[str, int]:
-        embedded = self._contents.column("embedded").to_pylist()
+        # A compaction takes the faces away of what no file shows, at once or, if it is killed, before the row.
+        whole = self._contents.column("n_faces").to_numpy() == 0
+        whole[self._faces.contents] = True
+        embedded = whole & self._contents.column("embedded").to_numpy()
         ids = self._contents.column("photo_id").to_pylist()
-        return {name: row for row, (name, there) in enumerate(zip(ids, embedded, strict=True)) if there}
+        return {ids[row]: row for row in np.flatnonzero(embedded).tolist()}
 
     def __len__(self) -> int:
         return len(self._place)
@@ -105,10 +112,7 @@ class EmbeddedContents:
 
     def __getitem__(self, photo_id: str) -> Content:
         row = self._contents.slice(self._place[photo_id], 1)
-        width, height, taken_at, n_faces = (
-            row.column(n)[0].as_py() for n in ("width", "height", "taken_at", "n_faces")
-        )
-        return Content(width, height, taken_at, n_faces)
+        return Content(*(row.column(name)[0].as_py() for name in ("width", "height", "taken_at", "n_faces")))
 
     def get(self, photo_id: str) -> Content | None:
         """Give what is known of a content; None if it was never embedded."""
@@ -121,11 +125,14 @@ class Catalogue:
     Attributes:
         photos: path → its newest row.
         embedded: photo_id → what is known of a content whose faces stand in a shard.
+        removed: photo_ids of what was removed by hand, wherever its file lies now.
     """
 
     def __init__(self, tables: AlbumTables) -> None:
         self.photos = Photos(tables.photos, tables.contents.column("photo_id"))
-        self.embedded = EmbeddedContents(tables.contents)
+        self.embedded = EmbeddedContents(tables)
+        gone = tables.contents.filter(tables.contents.column("removed"))
+        self.removed = frozenset(gone.column("photo_id").to_pylist())
 
 
 class PathsOfContents:
@@ -138,8 +145,17 @@ class PathsOfContents:
         rows = np.flatnonzero(readable)
         self._rows = rows[np.argsort(contents[rows], kind="stable")]
         self._contents = contents[self._rows]
+        self._read: dict[int, str] = {}
+
+    def read_all(self) -> None:
+        """Look up every path at once: of a whole archive one by one takes fifty times as long."""
+        paths = self._paths.take(pa.array(self._rows)).to_pylist()
+        for content, path in zip(self._contents.tolist(), paths, strict=True):
+            self._read[content] = min(path, self._read.get(content, path))
 
     def __getitem__(self, content: int) -> str:
+        if (known := self._read.get(content)) is not None:
+            return known
         first, end = np.searchsorted(self._contents, [content, content + 1])
         if first == end:
             raise KeyError(f"no file shows content {content}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from embedder.catalogue import Catalogue
 from embedder.decode import DecodeError, Photo, decode
 from embedder.model import EmbeddedFaces, FaceModel
-from embedder.rows import Content, FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id
+from embedder.rows import Content, FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id, removed_row
 from embedder.scan import PhotoFile
 from embedder.shards import write_shard
 
@@ -46,6 +46,7 @@ class EmbedReport:
         unchanged: of these, known already by path, size and time.
         embedded: photos that went through the model.
         known_content: new or changed files whose content is known already (moved or copied).
+        removed: new or changed files whose content was removed from the album by hand, and stays so.
         faces: faces found in this run.
         reasons: (path, why) of each file that cannot be read.
     """
@@ -54,6 +55,7 @@ class EmbedReport:
     unchanged: int = 0
     embedded: int = 0
     known_content: int = 0
+    removed: int = 0
     faces: int = 0
     reasons: list[tuple[str, str]] = field(default_factory=list)
 
@@ -65,7 +67,7 @@ class EmbedReport:
     @property
     def finished(self) -> int:
         """Files that have their row."""
-        return self.embedded + self.known_content + self.unreadable
+        return self.embedded + self.known_content + self.removed + self.unreadable
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class _ReadPhoto:
         photo: decoded; None if that failed or was not needed.
         twin: what is known of the same content, which spares decoding.
         reason: why there is nothing to embed, or None.
+        removed: whether this content was removed from the album by hand.
     """
 
     file: PhotoFile
@@ -85,6 +88,7 @@ class _ReadPhoto:
     photo: Photo | None = None
     twin: Content | None = None
     reason: str | None = None
+    removed: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -101,6 +105,8 @@ def embed_photos(
     catalogue: Catalogue,
     settings: EmbedSettings,
     on_progress: Callable[[EmbedReport], None] = lambda report: None,
+    *,
+    decode: Callable[[bytes], Photo] = decode,
 ) -> EmbedReport:
     """Embed the photos that the catalogue does not have, and write them as shards.
 
@@ -113,6 +119,7 @@ def embed_photos(
         catalogue: what is there already.
         settings: how the work is cut up.
         on_progress: called after each chunk with the report so far.
+        decode: called from several threads; ``DecodePool.decode`` keeps what it does out of this process.
     Raises:
         OSError: if a shard cannot be written; those before it stay.
     """
@@ -120,7 +127,9 @@ def embed_photos(
     work = _Open(shards, model, catalogue, report)
     new_files = _count_known(files, catalogue, settings, report)
     with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
-        photos = _ahead(pool, lambda file: _read(file, work.twin), new_files, 4 * settings.readers)
+        photos = _ahead(
+            pool, lambda file: _read(file, work.twin, catalogue.removed, decode), new_files, 4 * settings.readers
+        )
         try:
             for chunk in _chunks(photos, settings):
                 work.add(chunk)
@@ -164,7 +173,10 @@ class _Open:
         found = dict(zip(new, self._model.find([photo.pixels for photo in new.values()]), strict=True))
         rows = []
         for read in chunk:
-            row = _photo_row(read, found.get(str(read.photo_id)), self.twin(read.photo_id))
+            if read.removed and read.photo_id is not None:
+                row = removed_row(read.photo_id, path_text(read.file.path), read.file.size, read.file.mtime_ns)
+            else:
+                row = _photo_row(read, found.get(str(read.photo_id)), self.twin(read.photo_id))
             rows.append(row)
             self._count(row, read)
             if row.status == "ok" and row.photo_id is not None:
@@ -183,7 +195,9 @@ class _Open:
             self._parts = []
 
     def _count(self, row: PhotoRow, read: _ReadPhoto) -> None:
-        if row.reason is not None:
+        if read.removed:
+            self._report.removed += 1
+        elif row.reason is not None:
             self._report.reasons.append((row.path, row.reason))
         elif read.photo is None or self.twin(read.photo_id) is not None:
             self._report.known_content += 1
@@ -213,7 +227,12 @@ def path_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _read(file: PhotoFile, twin_of: Callable[[str], Content | None]) -> _ReadPhoto:
+def _read(
+    file: PhotoFile,
+    twin_of: Callable[[str], Content | None],
+    removed: Container[str],
+    decode: Callable[[bytes], Photo],
+) -> _ReadPhoto:
     """Read and decode one file; a failure is the reason in the result, not an exception."""
     if file.problem is not None:
         return _ReadPhoto(file, reason=file.problem)
@@ -222,6 +241,8 @@ def _read(file: PhotoFile, twin_of: Callable[[str], Content | None]) -> _ReadPho
     except OSError as error:
         return _ReadPhoto(file, reason=f"cannot be read: {error.strerror}")
     name = photo_id(content)
+    if name in removed:
+        return _ReadPhoto(file, name, removed=True)
     twin = twin_of(name)
     if twin is not None:
         return _ReadPhoto(file, name, twin=twin)
@@ -234,7 +255,7 @@ def _read(file: PhotoFile, twin_of: Callable[[str], Content | None]) -> _ReadPho
 def is_known(file: PhotoFile, catalogue: Catalogue, settings: EmbedSettings) -> bool:
     """Whether the catalogue has this file as it is now, by path, size and time."""
     status = catalogue.photos.as_they_were(path_text(file.path), file.size, file.mtime_ns)
-    return status is not None and (status == "ok" or not settings.retry_unreadable)
+    return status in ("ok", "removed") or (status == "unreadable" and not settings.retry_unreadable)
 
 
 def _count_known(

@@ -11,6 +11,9 @@ import numpy as np
 
 from embedder.vectors import Vectors
 
+STATUSES = frozenset({"ok", "unreadable", "removed", "gone"})
+"""See ``PhotoRow.status``."""
+
 
 @dataclass(frozen=True)
 class PhotoRow:
@@ -23,8 +26,9 @@ class PhotoRow:
         size, mtime_ns: of the file, to see whether it changed.
         width, height: pixels of the upright photo; 0 if it could not be decoded.
         taken_at: local time of the camera.
-        status: "ok" or "unreadable".
-        reason: why it is unreadable, else None.
+        status: "ok"; "unreadable"; "removed": by hand, and its content with it, under whatever path; "gone": the
+            file was not there any more, and is taken in again when it comes back.
+        reason: why it is not "ok", else None.
         n_faces: faces found in it.
     """
 
@@ -112,6 +116,16 @@ class Content:
     height: int
     taken_at: datetime | None
     n_faces: int
+
+
+def removed_row(photo_id: str | None, path: str, size: int, mtime_ns: int) -> PhotoRow:
+    """Make the row of a photo that was removed by hand; of what it showed it holds nothing."""
+    return PhotoRow(photo_id, path, size, mtime_ns, 0, 0, None, "removed", "removed from the album", 0)
+
+
+def gone_row(photo_id: str | None, path: str, size: int, mtime_ns: int) -> PhotoRow:
+    """Make the row of a photo whose file is not there any more."""
+    return PhotoRow(photo_id, path, size, mtime_ns, 0, 0, None, "gone", "the file was not there any more", 0)
 
 
 def photo_id(content: bytes) -> str:

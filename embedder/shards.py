@@ -4,7 +4,8 @@
     000017/faces.parquet      a row for each face, with its embedding
     000017/manifest.json      format, model, counts, SHA-256 of both files and of itself
 
-A shard is made under a temporary name, flushed to the disk and renamed: under its number it is whole.
+A shard is made under a temporary name, flushed to the disk and renamed: under its number it is whole. A shard that
+was written anew without some of its rows is a generation of the same number: 000017.1, then 000017.2.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,8 +27,9 @@ from embedder.rows import FaceColumns, FaceRows, PhotoRow
 from embedder.vectors import Vectors
 
 FORMAT = 1
-_PHOTOS, _FACES, _MANIFEST = "photos.parquet", "faces.parquet", "manifest.json"
+_PHOTOS, _FACES, MANIFEST = "photos.parquet", "faces.parquet", "manifest.json"
 _TEMPORARY = ".tmp-"
+_SHARD_NAME = re.compile(r"([0-9]+)(?:\.([0-9]+))?")  # number, generation
 
 PHOTO_SCHEMA = pa.schema(
     [
@@ -68,11 +71,22 @@ class ShardError(ValueError):
     """A shard that is damaged, or of a format that this version does not know."""
 
 
+def shard_number(name: str) -> tuple[int, int] | None:
+    """Read a folder's name as (number, generation) of a shard; None if it is no such name."""
+    found = _SHARD_NAME.fullmatch(name)
+    return None if found is None else (int(found[1]), int(found[2] or 0))
+
+
 def list_shards(folder: Path) -> list[Path]:
-    """Give the whole shards in ``folder``, oldest first."""
-    if not folder.is_dir():
-        return []
-    return sorted((p for p in folder.iterdir() if p.name.isdecimal() and p.is_dir()), key=lambda p: int(p.name))
+    """Give the whole shards in ``folder``, oldest first: of each number the latest generation."""
+    latest = {number: path for (number, _), path in _generations(folder)}
+    return [latest[number] for number in sorted(latest)]
+
+
+def superseded_shards(folder: Path) -> list[Path]:
+    """Give the shards in ``folder`` of which there is a later generation: a killed compaction leaves one."""
+    latest = set(list_shards(folder))
+    return [path for _, path in _generations(folder) if path not in latest]
 
 
 def write_shard(folder: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprint: str) -> Path:
@@ -87,8 +101,45 @@ def write_shard(folder: Path, photos: Sequence[PhotoRow], faces: FaceRows, finge
     Raises:
         OSError: if the disk is full or the folder cannot be written; nothing is left then.
     """
-    shards = list_shards(folder)
-    target = folder / f"{int(shards[-1].name) + 1 if shards else 1:06d}"
+    numbers = [number for (number, _), _ in _generations(folder)]
+    return _write(folder / f"{max(numbers, default=0) + 1:06d}", photos, faces, fingerprint)
+
+
+def write_generation(shard: Path, photos: Sequence[PhotoRow], faces: FaceRows) -> Path:
+    """Write a shard anew, with other rows and the same number; the former one stays. Else like ``write_shard``."""
+    known = shard_number(shard.name)
+    if known is None:
+        raise ValueError(f"{shard} is no shard")
+    return _write(shard.with_name(f"{known[0]:06d}.{known[1] + 1}"), photos, faces, read_manifest(shard).fingerprint)
+
+
+def delete_shard(shard: Path) -> None:
+    """Delete a shard so that a kill at any moment leaves it whole or not at all."""
+    leaving = shard.with_name(f"{_TEMPORARY}{os.getpid()}-{shard.name}")
+    shard.rename(leaving)
+    _flush(shard.parent)
+    shutil.rmtree(leaving)
+
+
+def remove_unfinished(folder: Path) -> int:
+    """Delete what a killed writer left; gives the number of folders. Only the one writer may call it."""
+    left = [p for p in folder.iterdir() if p.name.startswith(_TEMPORARY)] if folder.is_dir() else []
+    for path in left:
+        shutil.rmtree(path)
+    superseded = superseded_shards(folder)
+    for path in superseded:
+        delete_shard(path)
+    return len(left) + len(superseded)
+
+
+def _generations(folder: Path) -> list[tuple[tuple[int, int], Path]]:
+    """Give every shard in ``folder`` with its number and generation, sorted by these."""
+    paths = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return sorted((known, path) for path in paths if (known := shard_number(path.name)) is not None)
+
+
+def _write(target: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprint: str) -> Path:
+    folder = target.parent
     making = folder / f"{_TEMPORARY}{os.getpid()}-{target.name}"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -107,10 +158,10 @@ def write_shard(folder: Path, photos: Sequence[PhotoRow], faces: FaceRows, finge
             int(faces.embeddings.shape[1]),
             len(photos),
             len(faces),
-            {name: _sha256(making / name) for name in (_PHOTOS, _FACES)},
+            {name: file_sha256(making / name) for name in (_PHOTOS, _FACES)},
         )
-        (making / _MANIFEST).write_bytes(_manifest_bytes(manifest))
-        for name in (_PHOTOS, _FACES, _MANIFEST):
+        (making / MANIFEST).write_bytes(manifest_bytes(manifest))
+        for name in (_PHOTOS, _FACES, MANIFEST):
             (making / name).chmod(0o600)
             _flush(making / name)
         _flush(making)
@@ -120,14 +171,6 @@ def write_shard(folder: Path, photos: Sequence[PhotoRow], faces: FaceRows, finge
         shutil.rmtree(making, ignore_errors=True)
         raise
     return target
-
-
-def remove_unfinished(folder: Path) -> int:
-    """Delete what a killed writer left; gives the number of folders. Only the one writer may call it."""
-    left = [p for p in folder.iterdir() if p.name.startswith(_TEMPORARY)] if folder.is_dir() else []
-    for path in left:
-        shutil.rmtree(path)
-    return len(left)
 
 
 def read_photo_table(shard: Path) -> pa.Table:
@@ -193,57 +236,18 @@ def read_manifest(shard: Path) -> Manifest:
         ShardError: if it is missing, damaged, or of a newer format.
     """
     try:
-        content = json.loads((shard / _MANIFEST).read_text())
+        content = json.loads((shard / MANIFEST).read_text())
         found = content["format"]
         if found == FORMAT:
-            del content["own_sha256"]  # `check_shard` compares it
+            del content["own_sha256"]  # `shard_check` compares it
             return Manifest(**content)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardError(f"{shard}: {_MANIFEST} is missing or damaged ({error})") from error
+        raise ShardError(f"{shard}: {MANIFEST} is missing or damaged ({error})") from error
     raise ShardError(f"{shard} has format {found}, this version knows {FORMAT}: update visavis")
 
 
-def check_shard(shard: Path) -> list[str]:
-    """Compare all three files with their checksums, and the face rows with the photo rows.
-
-    Returns:
-        what is wrong, a sentence each; empty if nothing is.
-    """
-    try:
-        manifest = read_manifest(shard)
-    except ShardError as error:
-        return [str(error)]
-    problems = []
-    if (shard / _MANIFEST).read_bytes() != _manifest_bytes(manifest):
-        problems.append(f"{shard / _MANIFEST} is not what was written: its own SHA-256 is another")
-    for name, expected in manifest.sha256.items():
-        path = shard / name
-        if not path.exists():
-            problems.append(f"{path} is missing")
-        elif _sha256(path) != expected:
-            problems.append(f"{path} is not what was written: its SHA-256 is another")
-    if not problems:
-        problems = _check_references(shard, manifest)
-    return problems
-
-
-def _check_references(shard: Path, manifest: Manifest) -> list[str]:
-    try:
-        photos, faces = read_photos(shard), read_faces(shard)
-    except ShardError as error:
-        return [str(error)]
-    problems = []
-    if len(photos) != manifest.photos or len(faces) != manifest.faces:
-        problems.append(f"{shard} holds {len(photos)} photos and {len(faces)} faces, its manifest says otherwise")
-    strays = set(faces.photo_ids) - {photo.photo_id for photo in photos}
-    if strays:
-        problems.append(f"{shard}: faces of {len(strays)} photos that have no row")
-    if not np.isfinite(faces.embeddings.astype(np.float32)).all():
-        problems.append(f"{shard}: embeddings that are not numbers")
-    return problems
-
-
-def _manifest_bytes(manifest: Manifest) -> bytes:
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Give the content of a manifest's file, with a checksum of its own."""
     content = asdict(manifest)
     own = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return (json.dumps({**content, "own_sha256": own}, indent=1) + "\n").encode()
@@ -310,7 +314,8 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     return table
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Digest a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -21,6 +21,7 @@ _CONTENT_SCHEMA = pa.schema(
     [
         pa.field("photo_id", pa.string(), nullable=False),
         pa.field("embedded", pa.bool_(), nullable=False),
+        pa.field("removed", pa.bool_(), nullable=False),
         *(PHOTO_SCHEMA.field(name) for name in ("width", "height", "taken_at", "n_faces")),
     ]
 )
@@ -34,7 +35,8 @@ class AlbumTables:
         photos: the newest row of each path: ``PHOTO_SCHEMA`` with ``content``, int32, in place of photo_id; −1 for a
             file that could not be read.
         contents: a row for each content that was ever seen, by its number: photo_id; whether its faces stand in a
-            shard; if so width, height, taken_at and n_faces.
+            shard; whether it was removed by hand, wherever its file lies; width, height, taken_at and n_faces of an
+            embedded one.
         faces: each face of a shard once, whether or not a file still shows it.
     """
 
@@ -123,20 +125,23 @@ def _newest(rows: pa.Table) -> pa.Table:
 def _contents(known: pa.Table, ids: pa.Array, new: Sequence[pa.Table]) -> pa.Table:
     """Bring what is known of each content up to date with rows that are newer."""
     rows = pa.concat_tables(new)
-    rows = rows.filter(pc.and_(pc.equal(rows.column("status"), "ok"), pc.greater_equal(rows.column("content"), 0)))
-    place = rows.column("content").to_numpy()
+    rows = rows.filter(pc.greater_equal(rows.column("content"), 0))
+    judged = rows.filter(pc.is_in(rows.column("status"), pa.array(["ok", "removed", "gone"])))
+    rows = rows.filter(pc.equal(rows.column("status"), "ok"))
 
-    def updated(name: str, values: np.ndarray, unknown: int) -> np.ndarray:
+    def updated(name: str, values: np.ndarray, unknown: int, of: pa.Table = rows) -> np.ndarray:
         before = _numbers(known.column(name))
         column = np.full(len(ids), unknown, before.dtype)
         column[: len(known)] = before
-        column[place] = values  # of equal places the last one stays
+        column[of.column("content").to_numpy()] = values  # of equal places the last one stays
         return column
 
+    removed = np.asarray(pc.equal(judged.column("status"), "removed").to_numpy())
     taken_at = updated("taken_at", _numbers(rows.column("taken_at")), _NEVER)
     columns = {
         "photo_id": ids,
         "embedded": updated("embedded", np.ones(len(rows), bool), False),
+        "removed": updated("removed", removed, False, judged),
         **{name: updated(name, _numbers(rows.column(name)), 0) for name in ("width", "height", "n_faces")},
         "taken_at": pa.array(taken_at, pa.int64(), mask=taken_at == _NEVER).cast(PHOTO_SCHEMA.field("taken_at").type),
     }

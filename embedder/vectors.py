@@ -93,7 +93,7 @@ class Vectors:
 
 
 class UnitRows:
-    """The same embeddings as float32 rows of unit length, made so when they are read."""
+    """The same embeddings as float32 rows of unit length, made so when they are read. What is not a number stays so."""
 
     def __init__(self, stored: Vectors) -> None:
         self._stored = stored
@@ -110,7 +110,8 @@ class UnitRows:
         """Read rows: float32 (D,) for one, (M, D) for more."""
         rows = self._stored[index].astype(np.float32)
         lengths = np.sqrt(np.einsum("...d,...d->...", rows, rows))[..., None]
-        return np.asarray(rows / np.maximum(lengths, np.float32(1e-12)))
+        with np.errstate(invalid="ignore"):  # a row with an infinite number becomes one that is no number
+            return np.asarray(rows / np.maximum(lengths, np.float32(1e-12)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         whole = np.empty(self.shape, np.float32 if dtype is None else dtype)

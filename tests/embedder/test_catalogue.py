@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedder.catalogue import PathsOfContents, read_catalogue, shard_fingerprints, shown_faces
-from embedder.rows import FaceRows, PhotoRow, face_id, join_faces, no_faces
-from embedder.shards import ShardError, write_shard
-from embedder.tables import AlbumTables, read_tables, shown_contents
+from embedder.catalogue import Catalogue, PathsOfContents, read_catalogue, shard_fingerprints, shown_faces
+from embedder.rows import FaceRows, PhotoRow, face_id, gone_row, join_faces, no_faces, removed_row
+from embedder.shards import ShardError, list_shards, write_shard
+from embedder.tables import AlbumTables, add_shards, no_tables, read_tables, shown_contents
 
 DIMENSION = 4
 
@@ -143,6 +143,11 @@ def test_a_content_has_the_first_of_its_paths(tmp_path: Path):
     add(tmp_path, [row("/z", "a"), row("/m", "a"), row("/n", "b"), row("/u", "u", faces=0, reason="broken")])
     add(tmp_path, [row("/b", None, faces=0, reason="locked")])
     assert paths_by_id(tmp_path) == {content("a"): "/m", content("b"): "/n"}
+    at_once = PathsOfContents(read_tables(tmp_path).photos)
+    at_once.read_all()
+    assert [at_once[number] for number in (0, 1)] == ["/m", "/n"]
+    with pytest.raises(KeyError, match="no file shows content 2"):
+        at_once[2]
 
 
 def test_each_shard_says_its_model(tmp_path: Path):
@@ -159,3 +164,44 @@ def test_a_damaged_shard_is_not_passed_over(tmp_path: Path):
     (tmp_path / "000001" / "photos.parquet").unlink()
     with pytest.raises(ShardError, match=r"000001/photos\.parquet"):
         read_catalogue(tmp_path)
+
+
+def test_the_newest_row_of_a_content_says_whether_it_was_removed(tmp_path: Path):
+    add(
+        tmp_path,
+        [row("/a", "a"), row("/b", "b"), row("/u", "u", faces=0, reason="broken")],
+        faces_of("a"),
+        faces_of("b"),
+    )
+    add(tmp_path, [removed_row(content(x), f"/{x}", 5, 6) for x in "abu"])
+    catalogue = read_catalogue(tmp_path)
+    assert catalogue.removed == {content("a"), content("b"), content("u")} and shown(tmp_path) == []
+    assert catalogue.photos.held() == 0 and catalogue.photos.count("removed") == 3
+    add(tmp_path, [row("/elsewhere", "a"), gone_row(content("b"), "/b", 5, 6)])
+    catalogue = read_catalogue(tmp_path)
+    assert catalogue.removed == {content("u")} and shown(tmp_path) == [("a", 0)]
+    assert catalogue.photos["/a"].status == "removed" and catalogue.photos.held() == 1
+
+
+def test_another_content_at_the_path_does_not_bring_back_the_removed(tmp_path: Path):
+    add(tmp_path, [row("/a", "a")], faces_of("a"))
+    add(tmp_path, [removed_row(content("a"), "/a", 5, 6)])
+    add(tmp_path, [row("/a", "b")], faces_of("b"))
+    assert read_catalogue(tmp_path).removed == {content("a")} and shown(tmp_path) == [("b", 0)]
+
+
+def test_what_was_removed_is_the_same_shard_by_shard_and_at_once(tmp_path: Path):
+    add(tmp_path, [row("/a", "a"), row("/b", "b")], faces_of("a"), faces_of("b"))
+    add(tmp_path, [removed_row(content("a"), "/a", 5, 6), removed_row(content("b"), "/b", 5, 6)])
+    add(tmp_path, [row("/b", "b")])
+    tables = no_tables()
+    for shard in list_shards(tmp_path):
+        tables = add_shards(tables, [shard])
+    assert Catalogue(tables).removed == read_catalogue(tmp_path).removed == {content("a")}
+
+
+def test_a_content_without_its_faces_is_not_embedded(tmp_path: Path):
+    """A compaction that was killed, or a shard that was lost, must not make it a photo of nobody."""
+    add(tmp_path, [row("/a", "a"), row("/n", "n", faces=0)], faces_of("a"))
+    add(tmp_path, [row("/b", "b", faces=2)])
+    assert set(read_catalogue(tmp_path).embedded) == {content("a"), content("n")}

@@ -22,11 +22,14 @@ from PIL import Image
 import embedder.pipeline
 import embedder.shards
 from embedder.catalogue import read_catalogue, shown_faces
+from embedder.compaction import compact_shards, plan_compaction
+from embedder.decode import Photo, decode
 from embedder.model import EmbeddedFaces
 from embedder.pipeline import EmbedReport, EmbedSettings, embed_photos, is_known, path_text
-from embedder.rows import face_id, photo_id
+from embedder.rows import PhotoRow, face_id, gone_row, no_faces, photo_id, removed_row
 from embedder.scan import PhotoFile, scan
-from embedder.shards import check_shard, list_shards, read_faces, read_photos
+from embedder.shard_check import check_shard
+from embedder.shards import list_shards, read_faces, read_photos, write_shard
 from embedder.tables import read_tables
 
 DIMENSION = 4
@@ -87,9 +90,10 @@ def embed(
     model: QuickModel | None = None,
     settings: EmbedSettings = SMALL_STEPS,
     on_progress: Callable[[EmbedReport], None] = lambda report: None,
+    decode: Callable[[bytes], Photo] = decode,
 ) -> EmbedReport:
-    model = model or QuickModel()
-    return embed_photos(scan([folder]), model, shards, read_catalogue(shards), settings, on_progress)  # type: ignore[arg-type]
+    catalogue = read_catalogue(shards)
+    return embed_photos(scan([folder]), model or QuickModel(), shards, catalogue, settings, on_progress, decode=decode)  # type: ignore[arg-type]
 
 
 def counts(report: EmbedReport) -> dict[str, int]:
@@ -185,16 +189,14 @@ def test_how_the_work_is_cut_up_changes_no_row(settings: EmbedSettings, archive:
     assert everything(tmp_path / "other") == everything(shards)
 
 
-def test_rows_keep_the_order_of_the_files(archive: Path, shards: Path, monkeypatch: pytest.MonkeyPatch):
+def test_rows_keep_the_order_of_the_files(archive: Path, shards: Path):
     """Though some are read faster than those before them."""
-    really = embedder.pipeline.decode
 
-    def dawdle(content: bytes) -> object:
+    def dawdle(content: bytes) -> Photo:
         time.sleep(random.Random(content).choice([0, 0.02]))
-        return really(content)
+        return decode(content)
 
-    monkeypatch.setattr(embedder.pipeline, "decode", dawdle)
-    embed(archive, shards, settings=dataclasses.replace(SMALL_STEPS, readers=6))
+    embed(archive, shards, settings=dataclasses.replace(SMALL_STEPS, readers=6), decode=dawdle)
     paths = [row.path for shard in list_shards(shards) for row in read_photos(shard)]
     assert paths == [str(path) for path in sorted(archive.iterdir())]
 
@@ -218,13 +220,13 @@ def test_new_photos_are_added(archive: Path, shards: Path):
     assert model.photos == 1
 
 
-def test_a_moved_photo_is_known_by_its_content(archive: Path, shards: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_moved_photo_is_known_by_its_content(archive: Path, shards: Path):
     """It is neither decoded nor embedded, and keeps its faces."""
     embed(archive, shards)
     (archive / "005.png").rename(archive / "moved.png")
-    monkeypatch.setattr(embedder.pipeline, "decode", lambda content: pytest.fail("was decoded"))
     model = QuickModel()
-    assert counts(embed(archive, shards, model)) == {"seen": 13, "unchanged": 12, "known_content": 1}
+    report = embed(archive, shards, model, decode=lambda content: pytest.fail("was decoded"))
+    assert counts(report) == {"seen": 13, "unchanged": 12, "known_content": 1}
     assert model.photos == 0
     row = read_catalogue(shards).photos[str(archive / "moved.png")]
     assert (row.status, row.n_faces, row.width, row.height) == ("ok", 2, 7, 5)
@@ -387,27 +389,25 @@ def test_progress_is_told_after_each_chunk(archive: Path, shards: Path):
     assert [faces for _, faces in told] == sorted(faces for _, faces in told)
 
 
-def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch):
+def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path):
     """Decoded photos are large. While the model works, no more wait than the limit, however many there are."""
     for number in range(60):
         put(tmp_path / "archive" / f"{number:02d}.png", number)
     decoded, most_waiting, lock = 0, 0, threading.Lock()
-    really = embedder.pipeline.decode
 
-    def count(content: bytes) -> object:
+    def count(content: bytes) -> Photo:
         nonlocal decoded
         with lock:
             decoded += 1
-        return really(content)
+        return decode(content)
 
     def look(photos: int) -> None:
         nonlocal most_waiting
         time.sleep(0.02)  # for the readers to run as far as they may
         most_waiting = max(most_waiting, decoded - model.photos - photos)
 
-    monkeypatch.setattr(embedder.pipeline, "decode", count)
     model = QuickModel(look)
-    embed(tmp_path / "archive", shards, model, EmbedSettings(chunk_photos=3, readers=2))
+    embed(tmp_path / "archive", shards, model, EmbedSettings(chunk_photos=3, readers=2), decode=count)
     assert decoded == 60
     assert 0 < most_waiting <= 4 * 2
 
@@ -537,3 +537,64 @@ def test_a_killed_run_goes_on_to_the_same_rows(
     assert embedder.shards.remove_unfinished(shards) == left
     embed(archive, shards)
     assert everything(shards) == expected_rows(archive, tmp_path)
+
+
+# ---------------------------------------------------------------- what was removed
+
+
+def _say(shards: Path, path: Path, row: Callable[[str | None, str, int, int], PhotoRow]) -> None:
+    """Write a row that takes a photo out of the album."""
+    known = read_catalogue(shards).photos[str(path)]
+    write_shard(
+        shards, [row(known.photo_id, known.path, known.size, known.mtime_ns)], no_faces(DIMENSION), "feedfacecafe"
+    )
+
+
+def test_a_removed_photo_stays_out_and_is_not_even_decoded(archive: Path, shards: Path):
+    embed(archive, shards)
+    _say(shards, archive / "001.png", removed_row)
+    faces = len(shown_faces(read_tables(shards)))
+    assert counts(embed(archive, shards)) == {"seen": 13, "unchanged": 13}
+    retry = dataclasses.replace(SMALL_STEPS, retry_unreadable=True)
+    assert embed(archive, shards, settings=retry).removed == 0
+    (archive / "001.png").rename(archive / "moved.png")
+    (archive / "copy.png").write_bytes((archive / "moved.png").read_bytes())
+
+    def decode_nothing(content: bytes) -> Photo:
+        raise AssertionError("a removed photo was decoded")
+
+    report = embed(archive, shards, QuickModel(), decode=decode_nothing)
+    assert report.removed == 2 and report.finished == 2
+    catalogue = read_catalogue(shards)
+    assert catalogue.photos[str(archive / "copy.png")].status == "removed"
+    assert len(catalogue.removed) == 1 and len(shown_faces(read_tables(shards))) == faces
+    assert counts(embed(archive, shards)) == {"seen": 14, "unchanged": 14}
+
+
+def test_a_changed_file_is_another_photo_and_comes_in(archive: Path, shards: Path):
+    embed(archive, shards)
+    _say(shards, archive / "001.png", removed_row)
+    put(archive / "001.png", 999, faces=2)
+    report = embed(archive, shards)
+    assert (report.embedded, report.removed) == (1, 0)
+    assert read_catalogue(shards).photos[str(archive / "001.png")].n_faces == 2
+
+
+def test_what_was_gone_comes_back_with_its_file(archive: Path, shards: Path):
+    """And is embedded again only if its faces are not in the shards any more."""
+    embed(archive, shards)
+    before = everything_shown(shards)
+    _say(shards, archive / "001.png", gone_row)
+    assert everything_shown(shards) != before
+    model = QuickModel()
+    assert embed(archive, shards, model).known_content == 1 and model.photos == 0
+    assert everything_shown(shards) == before
+    _say(shards, archive / "001.png", gone_row)
+    compact_shards(shards, plan_compaction(shards))
+    assert embed(archive, shards, model).embedded == 1
+    assert sorted(everything_shown(shards)) == sorted(before)
+
+
+def everything_shown(shards: Path) -> list[int]:
+    """The faces that count."""
+    return [int(face) for face in shown_faces(read_tables(shards)).face_ids]

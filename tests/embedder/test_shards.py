@@ -18,15 +18,19 @@ from hypothesis import strategies as st
 
 import embedder.shards
 from embedder.rows import FaceRows, PhotoRow, no_faces
+from embedder.shard_check import check_shard
 from embedder.shards import (
     Manifest,
     ShardError,
-    check_shard,
+    delete_shard,
     list_shards,
     read_faces,
     read_manifest,
     read_photos,
     remove_unfinished,
+    shard_number,
+    superseded_shards,
+    write_generation,
     write_shard,
 )
 
@@ -173,7 +177,7 @@ def test_shards_are_private(tmp_path: Path):
     assert {path.name: mode(path) for path in shard.iterdir()} == dict.fromkeys(FILES, 0o600)
 
 
-@pytest.mark.parametrize("step", ["_photo_table", "_face_table", "_sha256", "_manifest_bytes", "_flush"])
+@pytest.mark.parametrize("step", ["_photo_table", "_face_table", "file_sha256", "manifest_bytes", "_flush"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_write_that_fails_leaves_nothing(
     step: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -301,7 +305,7 @@ def test_a_manifest_that_is_none_is_found(content: str, shard: Path):
 def rewrite_manifest(shard: Path, **changes: object) -> None:
     """Write another manifest, as a program that knows its checksum would."""
     manifest = dataclasses.replace(read_manifest(shard), **changes)
-    (shard / "manifest.json").write_bytes(embedder.shards._manifest_bytes(manifest))
+    (shard / "manifest.json").write_bytes(embedder.shards.manifest_bytes(manifest))
 
 
 def test_a_newer_format_is_refused(shard: Path):
@@ -337,3 +341,38 @@ def test_embeddings_that_are_no_numbers_are_found(tmp_path: Path):
     faces.embeddings[2, 5] = np.nan
     shard = write_shard(tmp_path, some_photos(2), faces, MODEL)
     assert check_shard(shard) == [f"{shard}: embeddings that are not numbers"]
+
+
+# ---------------------------------------------------------------- generations
+
+
+def test_the_latest_generation_of_a_number_counts(tmp_path: Path):
+    for count in (1, 2, 3):
+        write_shard(tmp_path, some_photos(count), some_faces(0, 4), MODEL)
+    second = tmp_path / "000002"
+    first = write_generation(second, some_photos(5), some_faces(2, 4))
+    assert [shard.name for shard in list_shards(tmp_path)] == ["000001", "000002.1", "000003"]
+    assert superseded_shards(tmp_path) == [second]
+    assert write_generation(first, [], no_faces(4)).name == "000002.2"
+    assert read_manifest(tmp_path / "000002.2").fingerprint == MODEL
+    assert superseded_shards(tmp_path) == [second, first]
+    assert remove_unfinished(tmp_path) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000001", "000002.2", "000003"]
+
+
+def test_a_new_shard_comes_after_every_generation(tmp_path: Path):
+    shard = write_shard(tmp_path, some_photos(1), no_faces(4), MODEL)
+    write_generation(shard, [], no_faces(4))
+    assert write_shard(tmp_path, [], no_faces(4), MODEL).name == "000002"
+
+
+def test_only_a_shard_has_generations(tmp_path: Path):
+    with pytest.raises(ValueError, match="is no shard"):
+        write_generation(tmp_path / "photos", [], no_faces(4))
+    assert shard_number("000017.12") == (17, 12) and shard_number("000017") == (17, 0)
+    assert not any(shard_number(name) for name in (".tmp-1-000017", "000017.", "17.x", "a", ""))
+
+
+def test_a_deleted_shard_is_gone(shard: Path):
+    delete_shard(shard)
+    assert list(shard.parent.iterdir()) == []

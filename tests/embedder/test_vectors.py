@@ -66,4 +66,6 @@ def test_unit_rows():
     np.testing.assert_allclose(np.asarray(rows), expected, rtol=1e-6)
     np.testing.assert_allclose(rows[1], expected[1], rtol=1e-6)
     np.testing.assert_allclose(rows[[4, 0]], expected[[4, 0]], rtol=1e-6)
+    whole[0, 1] = np.inf
+    assert not np.isfinite(UnitRows(Vectors([whole], DIMENSION))[0]).all()
     assert rows[1].dtype == rows[:2].dtype == np.float32 and rows.shape == (5, DIMENSION)

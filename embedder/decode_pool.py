@@ -1,0 +1,190 @@
+"""Decode photos in worker processes: a decoder that crashes, hangs or eats memory costs one photo, not the run."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from embedder.decode import MAX_PIXELS, DecodeError, Photo
+
+WORKER = (sys.executable, "-m", "embedder.decode_worker")
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What one photo may cost.
+
+    Attributes:
+        seconds: of waiting for it.
+        memory: bytes beyond what an idle decoder takes. Pixels at the limit below take 600 MB, and some decoders hold
+            them three times.
+        pixels: read from the header, before anything is decoded.
+    """
+
+    seconds: float = 60.0
+    memory: int = 3 << 30
+    pixels: int = MAX_PIXELS
+
+
+class DecodePool:
+    """Processes that decode, as many as there are threads that ask. Use it in a ``with`` block.
+
+    A process is started when it is first needed. One that dies or does not answer in time is replaced.
+    """
+
+    def __init__(self, workers: int, limits: DecodeLimits = DecodeLimits(), command: Sequence[str] = WORKER) -> None:
+        """Make a pool; nothing is started yet.
+
+        Args:
+            workers: processes at most.
+            limits: what one photo may cost.
+            command: starts a worker; ``--shared`` and ``--memory`` are added.
+        """
+        self._limits, self._command = limits, command
+        self._idle: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        for _ in range(workers):
+            self._idle.put(None)
+        self._workers = workers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes, and wait for those that are decoding."""
+        for _ in range(self._workers):
+            worker = self._idle.get()
+            if worker is not None:
+                worker.end()
+        self._workers = 0
+
+    def decode(self, content: bytes) -> Photo:
+        """Decode a photo, as ``embedder.decode.decode`` does; waits for a process that is free.
+
+        Raises:
+            DecodeError: with the reason: also if the decoder crashed or took too long.
+        """
+        worker = self._idle.get()
+        try:
+            if worker is None:
+                worker = _Worker(self._command, self._limits)
+            answer = worker.ask(content)
+            if "reason" in answer:
+                raise DecodeError(answer["reason"])
+            taken_at = answer["taken_at"]
+            pixels = worker.pixels(answer["height"], answer["width"])
+            return Photo(pixels, None if taken_at is None else datetime.fromisoformat(taken_at))
+        except _WorkerLost as lost:
+            worker = None
+            raise DecodeError(str(lost)) from lost
+        finally:
+            self._idle.put(worker)
+
+
+class _WorkerLost(Exception):
+    """A process that crashed or was stopped; the message is the reason, for people."""
+
+
+class _Worker:
+    """One process, and the file that it shares with this one."""
+
+    def __init__(self, command: Sequence[str], limits: DecodeLimits) -> None:
+        memory = Path("/dev/shm")  # a file that needs no disk, where the system has it
+        self._shared = tempfile.TemporaryFile(dir=memory if os.access(memory, os.W_OK) else None)  # noqa: SIM115
+        self._limits = limits
+        descriptor = self._shared.fileno()
+        self._process = subprocess.Popen(
+            [*command, "--shared", str(descriptor), "--memory", str(limits.memory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what libraries mutter about broken files; the reason comes in the answer
+            pass_fds=(descriptor,),
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def ask(self, content: bytes) -> dict[str, Any]:
+        """Have a photo decoded, and give the answer.
+
+        Raises:
+            _WorkerLost: if there is none.
+        """
+        if os.fstat(self._shared.fileno()).st_size < len(content):
+            self._shared.truncate(len(content))
+        if content:
+            with mmap.mmap(self._shared.fileno(), len(content)) as target:
+                target[:] = content
+        order = json.dumps({"bytes": len(content), "max_pixels": self._limits.pixels}) + "\n"
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(order.encode())
+            self._process.stdin.flush()
+            line = self._read_line(self._process.stdout.fileno())
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            raise _WorkerLost(self._why_lost())
+        return dict(json.loads(line))
+
+    def pixels(self, height: int, width: int) -> np.ndarray:
+        """Copy the pixels of the last answer: uint8 RGB (height, width, 3)."""
+        with mmap.mmap(self._shared.fileno(), height * width * 3, access=mmap.ACCESS_READ) as source:
+            return np.frombuffer(source, np.uint8, height * width * 3).reshape(height, width, 3).copy()
+
+    def end(self) -> None:
+        """Let the process end, or make it."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._shared.close()
+
+    def _read_line(self, descriptor: int) -> bytes:
+        """Read an answer; what there is of it when the process ends or the time is up."""
+        give_up_at = time.monotonic() + self._limits.seconds
+        line = b""
+        while not line.endswith(b"\n"):
+            left = give_up_at - time.monotonic()
+            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+                self._process.kill()
+                return b""
+            part = os.read(descriptor, 4096)
+            if not part:
+                return b""
+            line += part
+        return line
+
+    def _why_lost(self) -> str:
+        """Clear up after a process that gave no answer, and say what became of it."""
+        try:
+            code = self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self.end()
+        if code == -signal.SIGKILL:
+            return f"decoding took longer than {self._limits.seconds:g} s, or the system stopped it for want of memory"
+        if code < 0:
+            return f"the decoder crashed ({signal.Signals(-code).name})"
+        return f"the decoder ended without an answer (exit code {code})"

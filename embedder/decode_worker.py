@@ -1,0 +1,84 @@
+"""Decode photos in a process of its own: what a broken file does to a decoder, it does here.
+
+Started by ``embedder.decode_pool`` as ``python -m embedder.decode_worker``. Orders come as JSON lines on stdin, and
+each is answered with one on stdout; bytes go through a file that both processes map into memory. It ends when its
+stdin does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import mmap
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedder.decode import DecodeError, decode
+
+if sys.platform != "win32":
+    import resource
+
+_TOO_LARGE = "decoding needs more memory than a photo may take"
+
+
+def serve(shared: int) -> None:
+    """Answer orders until there are no more.
+
+    Args:
+        shared: descriptor of the file through which content comes and pixels go.
+    """
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer = _answer(shared, order["bytes"], order["max_pixels"])
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _answer(shared: int, size: int, max_pixels: int) -> dict[str, Any]:
+    """Decode the first ``size`` bytes of the shared file, and write the pixels over them."""
+    try:
+        with mmap.mmap(shared, size, access=mmap.ACCESS_READ) if size else memoryview(b"") as content:
+            photo = decode(bytes(content), max_pixels=max_pixels)
+        pixels = photo.pixels
+        if os.fstat(shared).st_size < pixels.nbytes:
+            os.ftruncate(shared, pixels.nbytes)
+        with mmap.mmap(shared, pixels.nbytes) as target:
+            np.frombuffer(target, np.uint8, pixels.nbytes).reshape(pixels.shape)[:] = pixels
+    except DecodeError as error:
+        return {"reason": str(error)}
+    except MemoryError:
+        return {"reason": _TOO_LARGE}
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        return {"reason": _TOO_LARGE}
+    taken_at = None if photo.taken_at is None else photo.taken_at.isoformat()
+    return {"height": pixels.shape[0], "width": pixels.shape[1], "taken_at": taken_at}
+
+
+def _limit_memory(more: int) -> None:
+    """Let this process take ``more`` bytes beyond what it has; the kernel refuses the rest."""
+    if sys.platform == "linux":
+        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + more, now + more))
+
+
+def main() -> None:
+    """Read the command line that ``embedder.decode_pool`` writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=int, required=True, help="descriptor of the shared file")
+    parser.add_argument("--memory", type=int, required=True, help="bytes that decoding may take")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process of a terminal; the parent decides
+    _limit_memory(asked.memory)
+    serve(asked.shared)
+
+
+if __name__ == "__main__":
+    main()
