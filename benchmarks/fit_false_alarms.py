@@ -1,12 +1,13 @@
 """Fit the table of how alike strangers look to a network, and check it on people it has not seen.
 
-    python -m benchmarks.fit_false_alarms EMBEDDINGS.npz --network sface [--write] [--check]
+    python -m benchmarks.fit_false_alarms EMBEDDINGS.npz --network sface [--write] [--check [--hard HARD.npz]]
 
 The file holds ``embeddings`` (float, N × D, unit rows), ``labels`` (int, N: the person of each row, from 0 on)
 and, if photos under a wrong name are to be left out, ``paths`` (str, N). Prints the table as it stands in
 ``indexer/naming/calibration_tables.py``; ``--write`` replaces it there. ``--check`` fits on a random half of the
-people, lets strangers be identified among people of the other half, and counts who gets a name. The last line is
-JSON. A fit takes a minute or two of one core, the check about as long.
+people, lets strangers be identified among people of the other half, and counts who gets a name; with ``--hard`` from
+spoilt copies of the same photos too (``benchmarks.hard_copies`` makes both files). The last line is JSON. A fit takes
+a minute or two of one core, the check about as long.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product, zip_longest
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.false_alarm_fit import FULL_DRAWS, Faces, Ints, fit, with_tables
+from benchmarks.false_alarm_fit import FULL_DRAWS, Faces, Floats, Ints, fit, with_tables
 from indexer.naming import calibration_tables
 from indexer.naming.calibration import AlbumImpostors, calibrate
 from indexer.naming.calibration_tables import FACES, PEOPLE, RATES, TABLES, StrangerTable
@@ -63,12 +65,14 @@ class Check:
     """How many strangers got a name, as a share of all; ``named`` is what visavis does.
 
     Attributes:
+        strangers: what they are known from, "clean" photos or "hard" copies.
         people: in each gallery.
         asked: the false alarm rate that was set.
         named: the mean of all splits, with the table and what the gallery itself shows; least, most: of a split.
         by_table: the mean with the table alone.
     """
 
+    strangers: str
     people: int
     asked: float
     named: float
@@ -77,12 +81,18 @@ class Check:
     by_table: float
 
 
-def check_splits(faces: Faces, *, splits: int = SPLITS, draws: float = CHECK_DRAWS) -> list[Check]:
+def check_splits(
+    faces: Faces, *, splits: int = SPLITS, draws: float = CHECK_DRAWS, hard: Floats | None = None
+) -> list[Check]:
     """Fit on one half of the people and identify strangers among the other, for several halvings.
 
     Galleries of more people than have two photos are left out.
+
+    Args:
+        hard: (N, D), spoilt copies of the faces; what is fitted and who is in the galleries stays clean.
     """
-    named: dict[tuple[int, float], list[list[tuple[float, float]]]] = {}
+    shown = {"clean": faces.embeddings} | ({} if hard is None else {"hard": hard})
+    named: dict[tuple[str, int, float], list[list[tuple[float, float]]]] = {}
     for split in range(splits):
         rng = np.random.default_rng(_CHECK_SEED + split)
         people = rng.permutation(len(faces.rows))
@@ -93,10 +103,11 @@ def check_splits(faces: Faces, *, splits: int = SPLITS, draws: float = CHECK_DRA
         for size, count in CHECK_GALLERIES.items():
             if size > len(known):
                 continue
-            drawn = [_named(faces, photos, rng.choice(known, size, replace=False), table, rng) for _ in range(count)]
-            for asked in CHECK_RATES:
-                named.setdefault((size, asked), []).append([shares[asked] for shares in drawn])
-    return [_summary(size, asked, shares) for (size, asked), shares in named.items()]
+            members = [rng.choice(known, size, replace=False) for _ in range(count)]
+            drawn = [_named(faces, photos, some, table, rng, shown) for some in members]
+            for kind, asked in product(shown, CHECK_RATES):
+                named.setdefault((kind, size, asked), []).append([shares[kind, asked] for shares in drawn])
+    return [_summary(*which, shares) for which, shares in named.items()]
 
 
 def left_out(paths: NDArray[np.str_]) -> NDArray[np.bool_]:
@@ -104,8 +115,11 @@ def left_out(paths: NDArray[np.str_]) -> NDArray[np.bool_]:
     return np.array([PurePosixPath(path).name in MISLABELLED for path in paths.tolist()], bool)
 
 
-def read_faces(path: Path) -> Faces:
+def read_faces(path: Path, like: Faces | None = None) -> Faces:
     """Read an npz file of embeddings, labels and perhaps paths, without the mislabelled photos.
+
+    Args:
+        like: faces of the same people in the same order, or None.
 
     Raises:
         ValueError: if the arrays do not fit together.
@@ -116,35 +130,49 @@ def read_faces(path: Path) -> Faces:
     if not len(embeddings) == len(labels) == len(paths):
         raise ValueError(f"{path} has {len(embeddings)} embeddings, {len(labels)} labels and {len(paths)} paths")
     kept = ~left_out(paths)
-    return Faces.of(embeddings[kept], labels[kept])
+    faces = Faces.of(embeddings[kept], labels[kept])
+    if like is not None and any(not np.array_equal(a, b) for a, b in zip_longest(like.rows, faces.rows)):
+        raise ValueError(f"{path} does not show the same people in the same order")
+    return faces
 
 
 def _named(
-    faces: Faces, photos: Mapping[int, Ints], members: Ints, table: StrangerTable, rng: np.random.Generator
-) -> dict[float, tuple[float, float]]:
-    """Identify everybody but the members of a gallery.
+    faces: Faces,
+    photos: Mapping[int, Ints],
+    members: Ints,
+    table: StrangerTable,
+    rng: np.random.Generator,
+    shown: Mapping[str, Floats],
+) -> dict[tuple[str, float], tuple[float, float]]:
+    """Identify everybody but the members of a gallery, by each of the embeddings ``shown``.
 
     Returns:
-        for each rate that was set, the shares who get a name: by table and gallery, and by the table alone.
+        for each of them and each rate that was set, the shares who get a name: by table and gallery, and by the
+        table alone.
     """
     rows = [photos[p][: rng.integers(1, min(len(photos[p]), _CHECK_FACES) + 1)] for p in members.tolist()]
     gallery = build_gallery(faces.embeddings[np.concatenate(rows)], np.repeat(members, [len(some) for some in rows]))
-    strangers = faces.embeddings[[own[0] for person, own in photos.items() if person not in members]]
+    strangers = np.array([own[0] for person, own in photos.items() if person not in members])
     nothing = AlbumImpostors(np.empty(0), np.empty(0, np.int64), np.empty(0))
-    shares: dict[float, list[float]] = {asked: [] for asked in CHECK_RATES}
-    for shown in (album_impostors(gallery), nothing):
-        curve = calibrate("checked", gallery.counts, shown, {"checked": table})
-        for asked in CHECK_RATES:
-            settings = IdentifySettings(false_alarm=asked, nearest=0)
-            found = identify(gallery, curve, strangers, np.arange(len(strangers)), settings=settings)
-            shares[asked].append(float((found.person >= 0).mean()))
-    return {asked: (both, alone) for asked, (both, alone) in shares.items()}
+    albums = (album_impostors(gallery), nothing)
+    curves = [calibrate("checked", gallery.counts, album, {"checked": table}) for album in albums]
+    shares = {}
+    for (kind, embeddings), asked in product(shown.items(), CHECK_RATES):
+        settings = IdentifySettings(false_alarm=asked, nearest=0)
+        found = [
+            identify(gallery, curve, embeddings[strangers], np.arange(len(strangers)), settings=settings)
+            for curve in curves
+        ]
+        both, alone = (float((answers.person >= 0).mean()) for answers in found)
+        shares[kind, asked] = both, alone
+    return shares
 
 
-def _summary(people: int, asked: float, shares: list[list[tuple[float, float]]]) -> Check:
+def _summary(strangers: str, people: int, asked: float, shares: list[list[tuple[float, float]]]) -> Check:
     """Average the shares of the galleries of each split."""
     named, by_table = np.array([np.mean(split, axis=0) for split in shares]).T
-    return Check(people, asked, float(named.mean()), float(named.min()), float(named.max()), float(by_table.mean()))
+    found = (float(value) for value in (named.mean(), named.min(), named.max(), by_table.mean()))
+    return Check(strangers, people, asked, *found)
 
 
 def _table_lines(table: StrangerTable) -> Iterator[str]:
@@ -175,6 +203,7 @@ def main() -> None:
     parser.add_argument("--network", required=True, help="name of the network that made the embeddings")
     parser.add_argument("--write", action="store_true", help=f"put the table into {path.name}")
     parser.add_argument("--check", action="store_true", help=f"count named strangers on {SPLITS} random halves")
+    parser.add_argument("--hard", type=Path, help="npz file of the same photos, spoilt, for --check")
     options = parser.parse_args()
     faces = read_faces(options.embeddings)
     table = fit(faces, np.arange(len(faces.rows)))
@@ -182,12 +211,13 @@ def main() -> None:
     if options.write:
         source = path.read_text(encoding="utf-8")
         path.write_text(with_tables(source, TABLES | {options.network: table}), encoding="utf-8")
-    checks = check_splits(faces) if options.check else []
+    hard = None if options.hard is None else read_faces(options.hard, faces).embeddings
+    checks = check_splits(faces, hard=hard) if options.check else []
     if checks:
-        print(f"{'people':>8}{'asked':>8}{'named':>8}   least … most of {SPLITS} halves   by the table alone")
+        print(f"strangers{'people':>8}{'asked':>8}{'named':>8}   least … most of {SPLITS} halves   by the table alone")
     for check in checks:
         span = f"{check.least:8.4f} … {check.most:.4f}"
-        print(f"{check.people:8d}{check.asked:8g}{check.named:8.4f}{span:>24}{check.by_table:22.4f}")
+        print(f"{check.strangers:9}{check.people:8d}{check.asked:8g}{check.named:8.4f}{span:>24}{check.by_table:22.4f}")
     print(json.dumps({"network": options.network, "table": asdict(table), "check": [asdict(c) for c in checks]}))
 
 

@@ -140,6 +140,31 @@ def test_the_check_counts_few_strangers_too_many(faces, monkeypatch):
         assert check.asked / 3 < check.by_table < check.asked * 3
 
 
+def test_hard_strangers_are_counted_beside_clean_ones(faces, monkeypatch):
+    monkeypatch.setattr(fit_false_alarms, "CHECK_GALLERIES", {20: 2})
+    far = np.zeros_like(faces.embeddings)
+    far[:, 0] = 1
+    shares = {}
+    for name, hard in (("same", faces.embeddings), ("far", far)):
+        checks = check_splits(faces, splits=1, draws=1, hard=hard)
+        assert [(check.strangers, check.asked) for check in checks] == [
+            ("clean", 0.01), ("clean", 0.1), ("hard", 0.01), ("hard", 0.1)
+        ]  # fmt: skip
+        shares[name] = [check.named for check in checks]
+    assert shares["same"][2:] == shares["same"][:2]
+    assert shares["far"][:2] == shares["same"][:2]
+    assert shares["far"][3] != shares["same"][3]
+
+
+def test_hard_copies_of_other_people_are_refused(faces, tmp_path):
+    embeddings, labels = made_up_faces()
+    np.savez(tmp_path / "hard.npz", embeddings=embeddings, labels=labels)
+    assert len(read_faces(tmp_path / "hard.npz", faces).rows) == len(faces.rows)
+    np.savez(tmp_path / "other.npz", embeddings=embeddings[1:], labels=labels[1:])
+    with pytest.raises(ValueError, match="the same people in the same order"):
+        read_faces(tmp_path / "other.npz", faces)
+
+
 def test_mislabelled_photos_are_left_out(tmp_path):
     embeddings, labels = made_up_faces(people=1, strangers=2)
     names = [f"somebody/photo_{i}.jpg" for i in range(len(labels))]

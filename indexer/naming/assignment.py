@@ -7,7 +7,6 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -120,6 +119,8 @@ def _share_out_one(
 
 def _best_choice(gains: NDArray[np.float64], unknown: NDArray[np.float64]) -> tuple[Ints, float]:
     """Choose a column or nothing for each row, no column twice: (columns or -1, sum of gains)."""
+    from scipy.optimize import linear_sum_assignment  # half a second that most questions need not wait for
+
     every = np.full((len(gains), len(gains)), -_NEVER)
     np.fill_diagonal(every, unknown)
     table = np.concatenate([gains, every], axis=1)

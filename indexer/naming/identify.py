@@ -20,6 +20,11 @@ UNKNOWN = -1
 
 _CANDIDATES = 8  # most similar people of a face that the faces of its photo are shared out among
 
+# Faces of the album that are taken for strangers: least and most, and comparisons with the gallery between them.
+# Of 1,000 the share beyond a 10 % quantile is right within a tenth of itself.
+_IMPOSTORS = (500, 1000)
+_COMPARISONS = 200_000_000
+
 
 @dataclass(frozen=True)
 class IdentifySettings:
@@ -90,7 +95,8 @@ def identify(
         raise ValueError(f"photo must be {len(probes)} numbers, one for each face, not of shape {photo.shape}")
     if len(gallery.rows) and probes.shape[1] != gallery.embeddings.shape[1]:
         raise ValueError(f"faces have {probes.shape[1]} dimensions, but the gallery {gallery.embeddings.shape[1]}")
-    candidates, nearest = _candidates(gallery, probes, _barred_rows(barred, len(probes)), settings.nearest)
+    keys = _barred_keys(barred, len(probes), gallery.people)
+    candidates, nearest = _candidates(gallery, probes, keys, settings.nearest)
     threshold = calibration.threshold(settings.false_alarm)
     place, reason = share_out(candidates, photo, threshold, calibration.min_margin)
     reason[(reason == Reason.NOBODY_NEAR) & (qualities < settings.poor_quality)] = Reason.POOR_FACE
@@ -112,17 +118,27 @@ def identify(
     )
 
 
+def impostor_limit(gallery: Gallery) -> int:
+    """Say how many faces are enough to judge strangers by: so that a large album does not cost minutes."""
+    least, most = _IMPOSTORS
+    return int(np.clip(_COMPARISONS // max(len(gallery.rows), 1), least, most))
+
+
 def album_impostors(
-    gallery: Gallery, shared_photo: NDArray[np.floating] | None = None, limit: int = 2000
+    gallery: Gallery, shared_photo: NDArray[np.floating] | None = None, limit: int | None = None
 ) -> AlbumImpostors:
     """Take each person of the gallery for a stranger to the others.
 
     Args:
         shared_photo: from ``similarity_to``, for faces that are known to be somebody else.
-        limit: faces to compare: the first of everybody, then the second of those who have one, and so on.
+        limit: faces to compare: the first of everybody, then the second of those who have one, and so on;
+            of so many first ones an even choice. ``impostor_limit`` if None.
     """
+    limit = impostor_limit(gallery) if limit is None else limit
     owner = np.repeat(np.arange(len(gallery.people)), gallery.counts)
     turn = np.argsort(np.arange(len(owner)) - gallery.starts[owner], kind="stable")
+    if limit < len(gallery.people):
+        turn = turn[np.linspace(0, len(gallery.people) - 1, limit).astype(np.int64)]
     chosen = np.sort(turn[:limit]) if len(gallery.people) > 1 else np.empty(0, np.int64)
     best = [block.similarity.max(axis=0) for block in compare(gallery, gallery.embeddings[chosen], owner[chosen])]
     return AlbumImpostors(
@@ -162,14 +178,15 @@ def _candidates(gallery: Gallery, probes: Floats, barred: Ints, k: int) -> tuple
         similarity[block.probes] = np.take_along_axis(block.similarity, top, axis=0).T
         if k:
             nearest[block.probes] = nearest_faces(gallery, probes[block.probes], block.nearest, k)
-    allowed = np.ones(people.shape, bool)
-    for row, person in barred:
-        allowed[row] &= gallery.people[people[row]] != person
-    return Candidates(people, similarity, allowed), nearest
+    keys = np.arange(len(probes))[:, None] * len(gallery.people) + people
+    return Candidates(people, similarity, ~np.isin(keys, barred)), nearest
 
 
-def _barred_rows(barred: Ints | None, faces: int) -> Ints:
+def _barred_keys(barred: Ints | None, faces: int, people: Ints) -> Ints:
+    """Check barred pairs and give each as one number, row times people plus place; others than ``people`` drop out."""
     pairs = np.empty((0, 2), np.int64) if barred is None else barred.reshape(-1, 2)
     if ((pairs[:, 0] < 0) | (pairs[:, 0] >= faces)).any():
         raise ValueError(f"barred names rows that are not among the {faces} faces")
-    return pairs
+    place = np.searchsorted(people, pairs[:, 1])
+    known = np.append(people, UNKNOWN)[place] == pairs[:, 1]
+    return np.asarray(pairs[known, 0] * len(people) + place[known])

@@ -22,7 +22,13 @@ def _similarity(gallery, probes, own=None):
     return np.concatenate([block.similarity for block in compare(gallery, probes, own)], axis=1)
 
 
-def _slow_similarity(rows, owner, probes):
+@pytest.fixture
+def rivals_count(monkeypatch):
+    """Let rivals count in full, as they do where there are many people."""
+    monkeypatch.setattr(module, "_RIVAL_PEOPLE", (0.5, 1))
+
+
+def _slow_similarity(rows, owner, probes, taken=0.25):
     """The definition, face by face and person by person: people of fewer than six faces, so one look each."""
     ids = np.unique(owner)
     means = {p: rows[owner == p].mean(axis=0) for p in ids}
@@ -37,12 +43,12 @@ def _slow_similarity(rows, owner, probes):
     for i, x in enumerate(probes):
         alike = [0.75 * (x @ centres[p]) + 0.25 * max(x @ row for row in rows[owner == p]) for p in ids]
         face = share(sorted(alike, reverse=True)[1:])
-        answer[:, i] = [a - 0.25 * (rivals[p] - usual) - 0.25 * (face - usual) for a, p in zip(alike, ids, strict=True)]
+        answer[:, i] = [a - taken * (rivals[p] + face - 2 * usual) for a, p in zip(alike, ids, strict=True)]
     return answer
 
 
 @pytest.mark.parametrize(("people", "faces"), [(1, 2), (2, 1), (3, 3), (9, 4)])
-def test_similarity_matches_the_definition(people, faces):
+def test_similarity_matches_the_definition(people, faces, rivals_count):
     rng = np.random.default_rng(people)
     rows, owner = _faces(rng, people, faces)
     shuffled = rng.permutation(len(rows))
@@ -52,7 +58,30 @@ def test_similarity_matches_the_definition(people, faces):
     np.testing.assert_allclose(_similarity(gallery, probes), _slow_similarity(rows, owner, probes), atol=2e-6)
 
 
-def test_a_person_left_out_is_as_if_never_named():
+@pytest.mark.parametrize(("people", "taken"), [(20, 0), (50, 0), (122, 0.125), (300, 0.25), (320, 0.25)])
+def test_the_more_people_the_more_rivals_count(people, taken):
+    rng = np.random.default_rng(people)
+    rows, owner = _faces(rng, people, 1)
+    probes = _unit(rng.normal(size=(3, 16)) + 0.4)
+    expected = _slow_similarity(rows, owner, probes, taken)
+    np.testing.assert_allclose(_similarity(build_gallery(rows, owner), probes), expected, atol=1e-3)
+
+
+def test_rivals_of_very_many_people_are_an_even_choice(monkeypatch):
+    monkeypatch.setattr(module, "_COHORT", 4)
+    rows, owner = _faces(np.random.default_rng(10), 9, 8, spread=0.5)  # several looks
+    gallery = build_gallery(rows, owner)
+    assert set(gallery.neighbours[:2].ravel().tolist()) == {0, 3, 6}
+    units = _unit(gallery.centres)
+    looks = np.split(np.arange(len(units)), gallery.centre_starts[1:])
+    for person in range(9):
+        alike = {q: (gallery.centres[looks[q]] @ units[looks[person]].T).max() for q in {0, 3, 6} - {person}}
+        best = sorted(alike, key=alike.__getitem__, reverse=True)[:2]
+        assert gallery.neighbours[:2, person].tolist() == best
+        np.testing.assert_allclose(gallery.neighbour_likeness[:2, person], [max(alike[q], 0) for q in best], atol=1e-6)
+
+
+def test_a_person_left_out_is_as_if_never_named(rivals_count):
     """Held-out similarities are those of a gallery without the person; only the common offset differs."""
     rows, owner = _faces(np.random.default_rng(3), 8, 3)
     gallery = build_gallery(rows, owner)
@@ -166,6 +195,8 @@ def test_half_precision_rows_are_taken():
 
 def test_top_places_match_a_sort():
     values = np.random.default_rng(9).normal(size=(20, 6)).astype(np.float32)
-    for k in (1, 5, 20, 30):
-        np.testing.assert_array_equal(top_places(values, k), np.argsort(-values, axis=0)[:k])
+    values[3:7, 2] = values[11, 2]  # of equals the first comes first
+    values[0, 1] = -np.inf
+    for k in (1, 4, 5, 20, 30):
+        np.testing.assert_array_equal(top_places(values, k), np.argsort(-values, axis=0, kind="stable")[:k])
     assert top_places(values[:0], 3).shape == (0, 6)

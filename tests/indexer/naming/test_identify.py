@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,7 +8,14 @@ from hypothesis import strategies as st
 from indexer.naming.assignment import Reason
 from indexer.naming.calibration import AlbumImpostors, Calibration, calibrate
 from indexer.naming.gallery import build_gallery, compare
-from indexer.naming.identify import UNKNOWN, IdentifySettings, album_impostors, identify, similarity_to
+from indexer.naming.identify import (
+    UNKNOWN,
+    IdentifySettings,
+    album_impostors,
+    identify,
+    impostor_limit,
+    similarity_to,
+)
 
 
 def _unit(vectors):
@@ -105,6 +114,29 @@ def test_barred_people_are_not_given():
         identify(gallery, _curve(0.6), centres[:2], photo, barred=np.array([[-1, 101]]))
 
 
+def test_a_barred_person_who_is_not_in_the_gallery_bars_nobody():
+    centres, gallery = _one_person_each(10)
+    barred = np.array([[0, 99], [1, 110], [1, 10**9]])
+    assert identify(gallery, _curve(0.6), centres[:2], np.arange(2), barred=barred).person.tolist() == [100, 101]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(0, 60))
+@settings(max_examples=60, deadline=None)
+def test_no_face_gets_a_barred_name_and_nobody_is_twice_in_a_photo(seed, people, pairs):
+    rng = np.random.default_rng(seed)
+    centres, gallery = _one_person_each(people, seed=seed % 1000)
+    faces = 30
+    probes = _around(rng, centres[rng.integers(0, people, faces)], 0.5)
+    photo = rng.integers(0, 8, faces)
+    barred = np.stack([rng.integers(0, faces, pairs), rng.integers(98, 102 + people, pairs)], axis=1)
+    found = identify(gallery, _curve(0.3, min_margin=0.3), probes, photo, barred=barred)
+    named = np.flatnonzero(found.person != UNKNOWN)
+    given_names = set(zip(named.tolist(), found.person[named].tolist(), strict=True))
+    assert not given_names & set(map(tuple, barred.tolist()))
+    places = list(zip(photo[named].tolist(), found.person[named].tolist(), strict=True))
+    assert len(places) == len(set(places))
+
+
 def test_an_empty_gallery_names_nobody():
     gallery = build_gallery(np.empty((0, 32), np.float32), np.empty(0, np.int64))
     calibration = calibrate("sface", gallery.counts, album_impostors(gallery))
@@ -164,7 +196,17 @@ def test_album_impostors_leave_the_own_person_out():
     limited = album_impostors(gallery, limit=8)
     assert len(limited.people) == 8
     assert set(np.bincount(limited.people, minlength=6).tolist()) == {1, 2}
+    few = album_impostors(gallery, limit=3)
+    assert few.people.tolist() == [0, 2, 5]  # spread over all people
     assert len(album_impostors(_one_person_each(1)[1]).best) == 0
+
+
+def test_the_larger_the_album_the_fewer_of_its_faces_are_taken_for_strangers():
+    _, gallery = _one_person_each(700, faces=3)
+    assert impostor_limit(gallery) == 1000
+    assert len(album_impostors(gallery).best) == 1000
+    large, huge = (replace(gallery, rows=np.zeros(faces, np.int8)) for faces in (250_000, 10_000_000))
+    assert [impostor_limit(large), impostor_limit(huge)] == [800, 500]
 
 
 def test_similarity_to_a_person_is_what_identify_compares():

@@ -1,5 +1,6 @@
 import numpy as np
 
+from indexer.naming import looks
 from indexer.naming.looks import group_sums, split_looks
 
 
@@ -58,3 +59,19 @@ def test_group_sums_match_a_loop():
     first = np.array([0, 3, 4])
     expected = [(rows[a:b] * weights[a:b, None]).sum(axis=0) for a, b in ((0, 3), (3, 4), (4, 10))]
     np.testing.assert_allclose(group_sums(rows, weights, first), expected, rtol=1e-5)
+
+
+def test_blocks_do_not_show(monkeypatch):
+    """Whatever number of faces is looked at together, one person's many included."""
+    rng = np.random.default_rng(11)
+    person = np.repeat(np.arange(7), [1, 9, 30, 2, 0, 12, 8])
+    rows = rng.normal(size=(len(person), 16))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    weights = rng.uniform(0.2, 1, len(rows)).astype(np.float32)
+    whole = split_looks(rows, weights, person)
+    assert whole[:, 1].max() > 0
+    groups = np.unique(whole, axis=0, return_inverse=True)[1]
+    for block in (1, 5, 20, len(rows)):
+        monkeypatch.setattr(looks, "_ROWS", block)
+        parts = np.unique(split_looks(rows, weights, person), axis=0, return_inverse=True)[1]
+        np.testing.assert_array_equal(parts, groups)
