@@ -44,6 +44,20 @@ def box_iou(a: Box, b: Box) -> float:
     return shared / (a[2] * a[3] + b[2] * b[3] - shared)
 
 
+def by_id(faces: Sequence[FaceRef]) -> dict[int, FaceRef]:
+    """Sort faces by their id.
+
+    Raises:
+        ValueError: if there is none, or one id stands for two places.
+    """
+    if not faces:
+        raise ValueError("nothing is said of any face: faces is empty")
+    refs = {face.face_id: face for face in faces}
+    if len(refs) < len(set(faces)):
+        raise ValueError("one face_id stands for two places in faces")
+    return refs
+
+
 def by_photo(faces: Iterable[FaceRef]) -> dict[str, list[FaceRef]]:
     """Sort faces by their photo: photo_id -> its faces, in the order given."""
     faces_of: defaultdict[str, list[FaceRef]] = defaultdict(list)

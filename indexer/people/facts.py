@@ -54,6 +54,11 @@ def ordered(a: int, b: int) -> Pair:
     return (a, b) if a < b else (b, a)
 
 
+def count(number: int, noun: str) -> str:
+    """Write "1 face", "2 faces"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @dataclass(frozen=True)
 class Facts:
     """The facts of one action. Each field is a fact table of the file, each tuple in it a row."""

@@ -6,8 +6,9 @@ The rules of the replay:
 - ``rejected`` (this face is not that person) and ``ignored`` (never show this face) take the face away from the
   person. A later ``assigned`` takes the ignoring back, and the rejection of that person.
 - ``merged`` gives the faces and the rejections of one person to another; the first one is no more.
-- ``same`` and ``different`` stand until ``retracted``. Faces said to be the same, one after the other, are one
-  person, and so are the faces of a person: with ``different`` or ``rejected`` among them, that is a contradiction.
+- ``same`` and ``different`` stand until ``retracted``; an action retracts before it says anew. Faces said to be the
+  same, one after the other, are one person, and so are the faces of a person: with ``different`` or ``rejected``
+  among them, that is a contradiction.
 - ``reanchored`` gives all that was said of one face so far to another: the one that a new detector shows there.
 """
 
@@ -37,6 +38,10 @@ class Pairs:
     def of(self, face: int) -> list[int]:
         """List the faces that this one is in a pair with, in order."""
         return sorted(self._others.get(face, ()))
+
+    def has(self, face: int) -> bool:
+        """Tell whether the face is in any pair."""
+        return bool(self._others.get(face))
 
     def __contains__(self, pair: Pair) -> bool:
         return pair[1] in self._others.get(pair[0], ())
@@ -125,6 +130,16 @@ class Replay:
         against += [self._is(face) for (face,) in facts.ignored if face in self.person_of]
         return against
 
+    def in_words(self, facts: Facts) -> set[str]:
+        """Spell out facts on who faces are, as ``contradiction`` does; a pair of faces in either order."""
+        words = {f'face {face} is "{self.persons[person]}"' for face, person in facts.assigned}
+        words |= {self._is_not(face, person) for face, person in facts.rejected}
+        for pair in facts.same:
+            words |= {_same(*pair), _same(*reversed(pair))}
+        for pair in facts.different:
+            words |= {_different(*pair), _different(*reversed(pair))}
+        return words
+
     def contradiction(self, faces: Iterable[int]) -> list[str]:
         """Find facts around the given faces that cannot hold together.
 
@@ -132,14 +147,19 @@ class Replay:
             the facts of one contradiction, a sentence each; empty if everything can hold.
         """
         seen: set[int] = set()
-        for face in sorted(faces):
+        for face in sorted(filter(self._spoken_of_twice, faces)):
             if face in seen:
                 continue
-            group = self._said_same(face)
+            group = self.said_same(face)
             seen |= group
             if facts := self._contradiction_in(group):
                 return facts
         return []
+
+    def _spoken_of_twice(self, face: int) -> bool:
+        """Tell whether more is said of a face than who it is; of most nothing is, and nothing can contradict that."""
+        rejected = face in self.rejected.get(self.person_of.get(face, 0), ())
+        return rejected or self.same.has(face) or self.different.has(face)
 
     def _contradiction_in(self, group: set[int]) -> list[str]:
         named = sorted(face for face in group if face in self.person_of)
@@ -152,15 +172,15 @@ class Replay:
                 holder, links = self._same_chain(face, self.person_of)
                 return [self._is_not(face, person), *links, self._is(holder)]
             for other in self.different.of(face):
-                said = f"faces {face} and {other} were said to be different people"
+                said = _different(face, other)
                 if other in group:
                     return [said, *self._same_chain(face, {other})[1]]
-                if person is not None and any(self.person_of.get(f) == person for f in self._said_same(other)):
+                if person is not None and any(self.person_of.get(f) == person for f in self.said_same(other)):
                     ends = [self._same_chain(end, self.person_of) for end in (face, other)]
                     return [said] + [fact for holder, links in ends for fact in (*links, self._is(holder))]
         return []
 
-    def _said_same(self, face: int) -> set[int]:
+    def said_same(self, face: int) -> set[int]:
         """Collect the faces that were said to be the same as this one, directly or through others."""
         group, fresh = {face}, [face]
         while fresh:
@@ -178,7 +198,7 @@ class Replay:
                 return face, reached[face]
             for other in self.same.of(face):
                 if other not in reached:
-                    reached[other] = [*reached[face], f"faces {face} and {other} were said to be the same person"]
+                    reached[other] = [*reached[face], _same(face, other)]
                     queue.append(other)
         raise AssertionError(f"face {start} is not linked to any face asked for")
 
@@ -205,13 +225,13 @@ class Replay:
         del self.person_by_key[name_key(self.persons.pop(person))]
 
     def _apply_pairs(self, facts: Facts) -> None:
+        for pair in facts.retracted:
+            self.same.discard(pair)
+            self.different.discard(pair)
         for pair in facts.same:
             self.same.add(pair)
         for pair in facts.different:
             self.different.add(pair)
-        for pair in facts.retracted:
-            self.same.discard(pair)
-            self.different.discard(pair)
 
     def _reanchor(self, new: dict[int, int]) -> None:
         def moved(faces: Iterable[int]) -> set[int]:
@@ -228,3 +248,11 @@ class Replay:
         self._moved_to.update(new)
         for face in new.values():
             self._moved_to.pop(face, None)
+
+
+def _same(face: int, other: int) -> str:
+    return f"faces {face} and {other} were said to be the same person"
+
+
+def _different(face: int, other: int) -> str:
+    return f"faces {face} and {other} were said to be different people"

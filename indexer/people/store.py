@@ -8,39 +8,20 @@ from another person, as ``move`` does). ``move``, ``reject`` and ``ignore`` are 
 No action may make the facts contradict each other. Whatever is refused leaves no trace.
 """
 
-import getpass
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from indexer.people.anchors import FaceRef, by_photo, reanchor
+from indexer.people.anchors import FaceRef, by_id, by_photo, reanchor
 from indexer.people.exchange import find_places, from_document, missing_facts, to_document
-from indexer.people.facts import (
-    Conflict,
-    Facts,
-    NameTaken,
-    NoSuchPerson,
-    Pair,
-    PeopleError,
-    PeopleState,
-    clean_name,
-    name_key,
-    ordered,
-)
+from indexer.people.facts import Facts, NameTaken, Pair, PeopleError, PeopleState, clean_name, count, name_key
+from indexer.people.joining import chained, loosened, parted
 from indexer.people.log import Action, PeopleLog
-from indexer.people.replay import Replay
+from indexer.people.refusals import name_of, name_taken, require_nothing_overruled, two_faces
 
 FILE_NAME = "people.sqlite"
 """The store's place in an album."""
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, ImportError, OSError):  # an account without an entry, as in some containers
-        return f"user {os.getuid()}"
 
 
 class PeopleStore:
@@ -62,7 +43,7 @@ class PeopleStore:
         Raises:
             PeopleError: if it cannot be made or read, is no people file, or one of a newer visavis.
         """
-        self._log = PeopleLog(path, who=_login_name() if who is None else who, clock=clock)
+        self._log = PeopleLog(path, who=who, clock=clock)
 
     def close(self) -> None:
         self._log.close()
@@ -107,7 +88,7 @@ class PeopleStore:
             Conflict: if a face is ignored or was said not to be this person, or, when naming, is another person
                 (enrolling takes it from there); or if the facts would contradict each other.
         """
-        refs, name = _by_id(faces), clean_name(name)
+        refs, name = by_id(faces), clean_name(name)
         with self._log.writing() as replay:
             known = replay.person_by_key.get(name_key(name))
             person = self._log.next_person() if known is None else known
@@ -115,18 +96,14 @@ class PeopleStore:
             if not new:
                 return None
             if known is not None and not add_to_existing:
-                count = _count(len(replay.faces_of[known]), "face")
-                raise NameTaken(
-                    f'there is a "{replay.persons[known]}" already, with {count}: say that these faces are to be added'
-                    " to that person, or choose another name"
-                )
+                raise name_taken(replay, known, "say that these faces are to be added to that person")
             facts = Facts(
                 created=((person, name),) if known is None else (),
                 assigned=tuple((face, person) for face in new),
             )
             known_as = "as " if kind == "enroll" else ""
-            order = f'{kind} {_count(len(new), "face")} {known_as}"{replay.persons.get(person, name)}"'
-            _require_nothing_overruled(replay, facts, order, moving=kind == "enroll")
+            order = f'{kind} {count(len(new), "face")} {known_as}"{replay.persons.get(person, name)}"'
+            require_nothing_overruled(replay, facts, order, moving=kind == "enroll")
             return self._say(kind, order, facts, refs)
 
     def rename(self, person: int, name: str) -> Action | None:
@@ -137,7 +114,7 @@ class PeopleStore:
         """
         name = clean_name(name)
         with self._log.writing() as replay:
-            old = _name_of(replay, person)
+            old = name_of(replay, person)
             if replay.person_by_key.get(name_key(name), person) != person:
                 raise NameTaken(f'there is a "{name}" already: choose another name, or merge the two')
             if name == old:
@@ -151,45 +128,100 @@ class PeopleStore:
             Conflict: if a face of one was said to be different from one of the other, or not to be this person.
         """
         with self._log.writing() as replay:
-            order = f'merge "{_name_of(replay, other)}" into "{_name_of(replay, keep)}"'
+            order = f'merge "{name_of(replay, other)}" into "{name_of(replay, keep)}"'
             if keep == other:
                 raise PeopleError(f"cannot {order}: that is one person already, so name another one")
             return self._say("merge", order, Facts(merged=((other, keep),)))
 
     # Faces
 
-    def move(self, faces: Sequence[FaceRef], person: int) -> Action | None:
+    def move(self, faces: Sequence[FaceRef], person: int, *, loosen: bool = False) -> Action | None:
         """Put faces to a person, whoever they were before, and though they were ignored or rejected.
 
+        Args:
+            faces: the faces.
+            person: their person from now on.
+            loosen: take back, too, that they are the same as other faces.
         Raises:
             Conflict: if the facts on same and different faces are against it.
         """
-        refs = _by_id(faces)
+        refs = by_id(faces)
         with self._log.writing() as replay:
-            name = _name_of(replay, person)
+            name = name_of(replay, person)
             new = tuple((face, person) for face in refs if replay.person_of.get(face) != person)
-            order = f'move {_count(len(new), "face")} to "{name}"'
-            return self._say("move", order, Facts(assigned=new), refs)
+            order = f'move {count(len(new), "face")} to "{name}"'
+            facts = loosened(Facts(assigned=new), refs if loosen else (), replay)
+            return self._say("move", order, facts, refs)
 
-    def reject(self, faces: Sequence[FaceRef], person: int) -> Action | None:
+    def move_to_new(self, faces: Sequence[FaceRef], name: str, *, loosen: bool = False) -> Action | None:
+        """Put faces to a new person, as ``move`` does.
+
+        Raises:
+            NameTaken: if somebody has this name.
+            Conflict: see ``move``.
+        """
+        refs, name = by_id(faces), clean_name(name)
+        with self._log.writing() as replay:
+            if (known := replay.person_by_key.get(name_key(name))) is not None:
+                raise name_taken(replay, known, "move the faces to that person")
+            person = self._log.next_person()
+            order = f'move {count(len(refs), "face")} to "{name}", who is new'
+            facts = Facts(created=((person, name),), assigned=tuple((face, person) for face in refs))
+            return self._say("move", order, loosened(facts, refs if loosen else (), replay), refs)
+
+    def reject(self, faces: Sequence[FaceRef], person: int, *, loosen: bool = False) -> Action | None:
         """Say that faces are not this person; those that were, are nobody from now on.
 
+        Args:
+            faces: the faces.
+            person: who they are not.
+            loosen: take back, too, that they are the same as other faces.
         Raises:
             Conflict: if a face was said to be the same as one that stays with this person.
         """
-        refs = _by_id(faces)
+        refs = by_id(faces)
         with self._log.writing() as replay:
-            name = _name_of(replay, person)
+            name = name_of(replay, person)
             new = tuple((face, person) for face in refs if face not in replay.rejected.get(person, ()))
-            order = f'reject {_count(len(new), "face")} as not "{name}"'
-            return self._say("reject", order, Facts(rejected=new), refs)
+            order = f'reject {count(len(new), "face")} as not "{name}"'
+            facts = loosened(Facts(rejected=new), refs if loosen else (), replay)
+            return self._say("reject", order, facts, refs)
 
     def ignore(self, faces: Sequence[FaceRef]) -> Action | None:
         """Never show faces again; those that were somebody are nobody from now on."""
-        refs = _by_id(faces)
+        refs = by_id(faces)
         with self._log.writing() as replay:
             new = tuple((face,) for face in refs if face not in replay.ignored)
-            return self._say("ignore", f"ignore {_count(len(new), 'face')}", Facts(ignored=new), refs)
+            return self._say("ignore", f"ignore {count(len(new), 'face')}", Facts(ignored=new), refs)
+
+    def join(self, faces: Sequence[FaceRef]) -> Action | None:
+        """Say that faces are one person, all of them, whoever that is.
+
+        Raises:
+            Conflict: if it follows from what was said that some of them are two.
+        """
+        refs = by_id(faces)
+        with self._log.writing() as replay:
+            order = f"join {count(len(refs), 'face')} to one person"
+            return self._say("join", order, Facts(same=chained(refs, replay.same)), refs)
+
+    def split(self, parts: Sequence[Sequence[FaceRef]]) -> Action | None:
+        """Say that the faces of each part are one person, and any two parts two, whoever they are.
+
+        That faces of two parts are the same, is taken back where it was said of just these two.
+
+        Args:
+            parts: two or more; no face is in two of them.
+        Raises:
+            Conflict: if it follows from what else was said that it cannot be so.
+        """
+        parts_by_id = [by_id(part) for part in parts]
+        refs = by_id([face for part in parts for face in part])
+        if len(parts) < 2 or len(refs) < sum(map(len, parts_by_id)):
+            raise ValueError("parts must be two or more, and no face in two of them")
+        with self._log.writing() as replay:
+            order = f"split {count(len(refs), 'face')} into {len(parts)} people"
+            return self._say("split", order, parted(parts_by_id, replay), refs)
 
     def same(self, a: FaceRef, b: FaceRef) -> Action | None:
         """Say that two faces are one person, whoever that is.
@@ -197,7 +229,7 @@ class PeopleStore:
         Raises:
             Conflict: if it follows from what was said that they are two.
         """
-        refs, pair = _pair(a, b)
+        refs, pair = two_faces(a, b)
         with self._log.writing() as replay:
             new = () if pair in replay.same else (pair,)
             return self._say("same", f"say that {_both(pair)} are the same person", Facts(same=new), refs)
@@ -208,14 +240,14 @@ class PeopleStore:
         Raises:
             Conflict: if it follows from what was said that they are one.
         """
-        refs, pair = _pair(a, b)
+        refs, pair = two_faces(a, b)
         with self._log.writing() as replay:
             new = () if pair in replay.different else (pair,)
             return self._say("different", f"say that {_both(pair)} are different people", Facts(different=new), refs)
 
     def retract(self, a: FaceRef, b: FaceRef) -> Action | None:
         """Take back what was said of two faces as a pair, same or different, however long ago."""
-        refs, pair = _pair(a, b)
+        refs, pair = two_faces(a, b)
         with self._log.writing() as replay:
             new = (pair,) if pair in replay.same or pair in replay.different else ()
             return self._say("retract", f"retract what was said of {_both(pair)}", Facts(retracted=new), refs)
@@ -253,8 +285,8 @@ class PeopleStore:
             here |= self._log.current_faces()
             refs = find_places(exported, here.values(), replay)
             facts = missing_facts(exported, refs, replay, next_person=self._log.next_person())
-            order = f"import {_count(len(facts.faces()), 'face')} and {_count(len(facts.created), 'new person')}"
-            _require_nothing_overruled(replay, facts, order, moving=False)
+            order = f"import {count(len(facts.faces()), 'face')} and {count(len(facts.created), 'new person')}"
+            require_nothing_overruled(replay, facts, order, moving=False)
             return self._say("import", order, facts, {ref.face_id: ref for ref in refs.values()})
 
     def reanchor(self, present: Mapping[str, Sequence[FaceRef]]) -> Action | None:
@@ -269,42 +301,16 @@ class PeopleStore:
             lost = [ref for face, ref in current.items() if face not in now]
             found = reanchor(lost, by_photo(ref for face, ref in now.items() if face not in current))
             refs = {face: now[face] for face in found.values()}
-            order = f"re-anchor {_count(len(found), 'face')} to other boxes"
+            order = f"re-anchor {count(len(found), 'face')} to other boxes"
             return self._say("reanchor", order, Facts(reanchored=tuple(found.items())), refs)
 
     def _say(self, kind: str, order: str, facts: Facts, refs: Mapping[int, FaceRef] | None = None) -> Action | None:
-        return None if facts == Facts() else self._log.append(kind, order, facts, refs or {})
-
-
-def _require_nothing_overruled(replay: Replay, facts: Facts, order: str, *, moving: bool) -> None:
-    if against := replay.overruled(facts, moving=moving):
-        raise Conflict(order, against, "Leave these faces out, or correct them first")
-
-
-def _name_of(replay: Replay, person: int) -> str:
-    if person not in replay.persons:
-        raise NoSuchPerson(f"there is no person {person}, or no longer: `people` lists those that there are")
-    return replay.persons[person]
-
-
-def _by_id(faces: Sequence[FaceRef]) -> dict[int, FaceRef]:
-    if not faces:
-        raise ValueError("nothing is said of any face: faces is empty")
-    refs = {face.face_id: face for face in faces}
-    if len(refs) < len(set(faces)):
-        raise ValueError("one face_id stands for two places in faces")
-    return refs
-
-
-def _pair(a: FaceRef, b: FaceRef) -> tuple[dict[int, FaceRef], Pair]:
-    if a.face_id == b.face_id:
-        raise PeopleError(f"face {a.face_id} is compared with itself: name two faces")
-    return {a.face_id: a, b.face_id: b}, ordered(a.face_id, b.face_id)
+        if facts == Facts():
+            return None
+        places = dict(refs or {})
+        places |= self._log.faces(facts.faces() - places.keys())  # faces that others were linked to were spoken of
+        return self._log.append(kind, order, facts, places)
 
 
 def _both(pair: Pair) -> str:
     return f"faces {pair[0]} and {pair[1]}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.people import Conflict, FaceRef, NameTaken, NoSuchPerson, PeopleError, PeopleState, PeopleStore
+from indexer.people.anchors import by_photo
 
 FACES = {number: FaceRef(number, f"{number // 2:032x}", (number % 2 * 50, 10, 30, 40)) for number in range(1, 6)}
 NOTHING = PeopleState({}, {}, frozenset(), frozenset(), (), ())
@@ -185,7 +186,7 @@ def test_same_same_different_is_refused_by_naming_the_facts(store):
     with pytest.raises(Conflict) as refused:
         store.different(FACES[1], FACES[3])
     assert str(refused.value).startswith("cannot say that faces 1 and 3 are different people, because ")
-    assert refused.value.facts[1:] == (
+    assert refused.value.facts == (
         "faces 1 and 2 were said to be the same person",
         "faces 2 and 3 were said to be the same person",
     )
@@ -212,7 +213,7 @@ def test_faces_said_different_cannot_have_one_name_nor_two_faces_said_same_two(s
     store.same(FACES[2], FACES[3])
     with pytest.raises(Conflict, match="faces 2 and 3 were said to be the same person"):
         store.move(refs(3), 1)
-    with pytest.raises(Conflict, match='face 3 was said not to be "Annie"; faces 3 and 2 were said to be the same'):
+    with pytest.raises(Conflict, match=r'because faces 3 and 2 were said to be the same person; face 2 is "Annie"\.'):
         store.reject(refs(3), 2)
     assert store.state().person_of == {1: 1, 2: 2}
 
@@ -419,6 +420,18 @@ def by_name(state):
     )
 
 
+def renumbered(state):
+    """Write a state with other face_ids, as another detector has them."""
+    return dataclasses.replace(
+        state,
+        person_of={100 + face: who for face, who in state.person_of.items()},
+        rejected=frozenset((100 + face, who) for face, who in state.rejected),
+        ignored=frozenset(100 + face for face in state.ignored),
+        same=tuple((100 + a, 100 + b) for a, b in state.same),
+        different=tuple((100 + a, 100 + b) for a, b in state.different),
+    )
+
+
 @settings(max_examples=80, deadline=None)
 @given(actions)
 def test_any_sequence_of_actions_ends_as_the_rules_say(sequence):
@@ -457,6 +470,12 @@ def test_any_sequence_of_actions_ends_as_the_rules_say(sequence):
             if other.history():
                 other.undo()
             assert other.state() == NOTHING
+        with PeopleStore(path) as moved:
+            moved.reanchor(by_photo(FaceRef(100 + n, FACES[n].photo_id, (*FACES[n].box[:2], 33, 38)) for n in FACES))
+            assert moved.state() == renumbered(states[-1])
+            for _ in states[1:]:
+                moved.undo()
+            assert moved.state() == NOTHING
 
 
 def test_the_clock_is_right_by_default_and_the_user_has_a_name(tmp_path):
