@@ -1,14 +1,20 @@
-"""Group the faces of an archive that have no name."""
+"""Group the faces of an archive, those with a name too: what is grouped with a name is proposed for it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from indexer.archive import Archive
-from indexer.grouping.cluster import Clustering, ClusterSettings, cluster_faces
+from indexer.grouping.cluster import Clustering, ClusterSettings, calibrate, cluster_faces
 from indexer.grouping.face_constraints import Facts
+from indexer.grouping.groups import NOBODY
+from indexer.grouping.likelihoods import REACH, chance_in_group, spread_or_usual, stepped
+from indexer.grouping.link_threshold import Evidence
+from indexer.grouping.neighbour_graph import Background, similar_pairs
 from indexer.index import build_index
 
 _NEIGHBOURS = 64
@@ -17,23 +23,60 @@ _PRIORS = {"sface": 0.52, "dlib": 0.945}
 _UNKNOWN_PRIOR = 0.5
 
 
-def group_unnamed(archive: Archive, *, wrong_share_factor: float = 1.0) -> tuple[np.ndarray, Clustering]:
-    """Group the faces of an archive that have no name and are not ignored.
+@dataclass(frozen=True)
+class ArchiveGroups:
+    """The faces of an archive in groups; none holds two names.
+
+    Attributes:
+        rows: int64 (M,), archive rows of the faces that took part: all but the ignored.
+        clustering: of these M faces.
+        owner: int64 (M,), the named person in the group of each face; ``NOBODY`` where none has a name.
+        chance: float32 (M,), how likely each face is rightly in its group; 0 for a face alone.
+        offset: float32 (M,), cosine, see ``indexer.grouping.neighbour_graph.Background``.
+        spread: of the album's background, cosine; nan if unknown.
+        links: int64 (L, 2), archive rows of faces of different groups that are alike all the same.
+    """
+
+    rows: np.ndarray
+    clustering: Clustering
+    owner: np.ndarray
+    chance: np.ndarray
+    offset: np.ndarray
+    spread: float
+    links: np.ndarray
+
+
+def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> ArchiveGroups:
+    """Group the faces of an archive that are not ignored, under all that was said.
 
     Args:
         wrong_share_factor: above 1 links more, below 1 less: see ``settings_for``.
-    Returns:
-        (rows int64 (M,) of the faces, their clustering).
     """
-    rows = np.flatnonzero((archive.persons < 0) & ~archive.ignored)
-    facts = Facts(
-        person=np.full(len(rows), -1, np.int64),
-        same=_pairs(archive, archive.people.same, rows),
-        different=_pairs(archive, archive.people.different, rows),
-        photo=archive.photo_numbers[rows],
+    rows = np.flatnonzero(~archive.ignored)
+    facts = facts_of(archive, rows)
+    settings = settings_for(archive.album.model, wrong_share_factor)
+    neighbours, similarities = neighbour_lists(archive.embeddings[rows])
+    background, threshold = calibrate(neighbours, similarities, facts, settings)
+    if threshold.evidence is Evidence.PRIOR:
+        settings = replace(settings, threshold=stepped(threshold.similarity, wrong_share_factor))
+    found = cluster_faces(neighbours, similarities, facts, settings)
+    if threshold.evidence is Evidence.PRIOR:
+        found = replace(found, threshold=replace(threshold, similarity=found.threshold.similarity))
+    groups = len(found.cohesion)
+    owner = np.full(groups + 1, NOBODY, np.int64)  # the last one stands for the label −1
+    np.maximum.at(owner, found.labels, facts.person)
+    owner[-1] = NOBODY
+    spread = spread_or_usual(background.spread, found.threshold.similarity)
+    chance = np.append(chance_in_group(found.isolation, found.cohesion, spread), 0).astype(np.float32)
+    return ArchiveGroups(
+        rows=rows,
+        clustering=found,
+        owner=owner[found.labels],
+        chance=chance[found.labels],
+        offset=background.offset.astype(np.float32),
+        spread=background.spread,
+        links=rows[_links(neighbours, similarities, background, found)],
     )
-    lists = neighbour_lists(archive.embeddings[rows])
-    return rows, cluster_faces(*lists, facts, settings_for(archive.album.model, wrong_share_factor))
 
 
 def neighbour_lists(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -55,8 +98,57 @@ def settings_for(network: str, wrong_share_factor: float = 1.0) -> ClusterSettin
     return replace(usual, wrong_share=odds / (1 + odds))
 
 
-def _pairs(archive: Archive, said: tuple[tuple[int, int], ...], rows: np.ndarray) -> np.ndarray:
-    """Give pairs of face_ids as pairs of positions in ``rows``; pairs with a face elsewhere are left out."""
-    place = {int(archive.faces.face_ids[row]): number for number, row in enumerate(rows.tolist())}
-    known = [(place[a], place[b]) for a, b in said if a in place and b in place]
-    return np.array(known, np.int64).reshape(-1, 2)
+def facts_of(archive: Archive, rows: np.ndarray) -> Facts:
+    """Say what is known for certain about the faces at ``rows``: names, same, different, not this person, photos.
+
+    A face that takes no part, since it is ignored or its photo is gone, still joins those that are the same as it.
+    """
+    people = archive.people
+    person = archive.persons[rows]
+    same, whose = _joined(archive, rows)
+    face_of = dict(zip(person[person >= 0].tolist(), np.flatnonzero(person >= 0).tolist(), strict=True))
+    rejected = [(whose[f], face_of[p]) for f, p in sorted(people.rejected) if f in whose and p in face_of]
+    different = [(whose[a], whose[b]) for a, b in people.different if a in whose and b in whose]
+    return Facts(
+        person=person,
+        same=same,
+        different=np.array(different + rejected, np.int64).reshape(-1, 2),
+        photo=archive.photo_numbers[rows],
+    )
+
+
+def _joined(archive: Archive, rows: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
+    """Read which faces were said to be the same.
+
+    Returns:
+        (int64 (S, 2), positions in ``rows`` that are one person; face_id → a position in ``rows`` that stands for it,
+        for all faces that anything but a name was said of; faces that nobody stands for are left out).
+    """
+    people = archive.people
+    spoken = {f for pair in (*people.same, *people.different) for f in pair} | {f for f, _ in people.rejected}
+    faces = np.array(sorted(spoken), np.int64)
+    position = np.full(len(archive.faces) + 1, -1, np.int64)  # the last one stands for a face that is gone
+    position[rows] = np.arange(len(rows))
+    place = position[archive.rows_of_faces(faces.tolist())]
+    ends = np.searchsorted(faces, np.array(people.same, np.int64).reshape(-1, 2))
+    links = sparse.coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(faces), len(faces)))
+    part = connected_components(links, directed=False)[1] if len(faces) else np.empty(0, np.int64)
+    here = np.flatnonzero(place >= 0)
+    stands_for = dict(zip(part[here][::-1].tolist(), place[here][::-1].tolist(), strict=True))
+    same = [(stands_for[p], at) for p, at in zip(part[here].tolist(), place[here].tolist(), strict=True)]
+    whose = {f: stands_for[p] for f, p in zip(faces.tolist(), part.tolist(), strict=True) if p in stands_for}
+    return np.array([pair for pair in same if pair[0] != pair[1]], np.int64).reshape(-1, 2), whose
+
+
+def _links(neighbours: np.ndarray, similarities: np.ndarray, background: Background, found: Clustering) -> np.ndarray:
+    """Find pairs of faces of different groups that are nearly as alike as those that are linked.
+
+    Returns:
+        int64 (L, 2), positions, the lower one first, each pair once.
+    """
+    threshold = found.threshold.similarity
+    least = threshold - REACH * spread_or_usual(background.spread, threshold)
+    pairs = similar_pairs(neighbours, similarities, background, least)
+    one, other = found.labels[pairs.a], found.labels[pairs.b]
+    apart = (one != other) | (one < 0)
+    return np.stack([pairs.a[apart], pairs.b[apart]], axis=1).astype(np.int64)

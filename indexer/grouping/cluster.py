@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from indexer.grouping.communities import find_communities
 from indexer.grouping.face_constraints import Facts, Units, join_units, photo_pairs
 from indexer.grouping.link_threshold import WRONG_SHARE, Evidence, LinkThreshold, choose_threshold
-from indexer.grouping.map_equation import FlowGraph, contract, pair_places, sums
+from indexer.grouping.map_equation import FlowGraph, Nodes, contract, pair_places, sums
 from indexer.grouping.neighbour_graph import (
     Background,
     Pairs,
@@ -67,21 +67,27 @@ class Clustering:
 
 
 def cluster_faces(
-    neighbours: Ints, similarities: npt.NDArray[np.float32], facts: Facts, settings: ClusterSettings
+    neighbours: Ints | Nodes,
+    similarities: npt.NDArray[np.float32],
+    facts: Facts,
+    settings: ClusterSettings,
+    *,
+    calibrated: tuple[Background, LinkThreshold] | None = None,
 ) -> Clustering:
     """Group faces that show one person.
 
     Args:
-        neighbours: int64 (N, k), rows of the most similar faces; -1 is nobody, and a face's own row is passed over.
-            k = 64; more, up to twice the photos of a person, where an album is few people with many photos.
+        neighbours: int64 or int32 (N, k), rows of the most similar faces; -1 is nobody, and a face's own row is passed
+            over. k = 64; more, up to twice the photos of a person, where an album is few people with many photos.
         similarities: float32 (N, k), cosine.
         facts: what is known for certain; it holds in the result without exception.
         settings: the network's usual threshold, and how strict to be.
+        calibrated: what ``calibrate`` gave, if it has been asked already.
     Raises:
         ValueError: if shapes or numbers are wrong, or if facts contradict each other: names the two rows.
     """
     units = join_units(facts, len(neighbours))
-    background, threshold = _calibrate(neighbours, similarities, facts, units, settings)
+    background, threshold = calibrated or _calibrate(neighbours, similarities, facts, units, settings)
     pairs = similar_pairs(neighbours, similarities, background, threshold.similarity)
     groups = find_communities(*_unit_graph(pairs, facts, units), seed=settings.seed)
     labels = _number(groups[units.unit])
@@ -89,14 +95,18 @@ def cluster_faces(
 
 
 def calibrate(
-    neighbours: Ints, similarities: npt.NDArray[np.float32], facts: Facts, settings: ClusterSettings
+    neighbours: Ints | Nodes, similarities: npt.NDArray[np.float32], facts: Facts, settings: ClusterSettings
 ) -> tuple[Background, LinkThreshold]:
     """Measure the backgrounds of an album and choose its threshold: the first half of ``cluster_faces``."""
     return _calibrate(neighbours, similarities, facts, join_units(facts, len(neighbours)), settings)
 
 
 def _calibrate(
-    neighbours: Ints, similarities: npt.NDArray[np.float32], facts: Facts, units: Units, settings: ClusterSettings
+    neighbours: Ints | Nodes,
+    similarities: npt.NDArray[np.float32],
+    facts: Facts,
+    units: Units,
+    settings: ClusterSettings,
 ) -> tuple[Background, LinkThreshold]:
     check_lists(neighbours, similarities)
     nothing = no_background(len(neighbours))
@@ -106,7 +116,9 @@ def _calibrate(
     if settings.threshold is not None:
         return background, LinkThreshold(settings.threshold, Evidence.GIVEN, float("nan"))
     prior, share = settings.prior, settings.wrong_share
-    return background, choose_threshold(neighbours, similarities, background, prior=prior, wrong_share=share)
+    return background, choose_threshold(
+        neighbours, similarities, background, prior=prior, wrong_share=share, photo=facts.photo
+    )
 
 
 def _unit_graph(pairs: Pairs, facts: Facts, units: Units) -> tuple[FlowGraph, Ints]:

@@ -1,7 +1,8 @@
-"""The groups of unnamed faces, as the last clustering left them. Derived: may be deleted at any time."""
+"""The groups of an archive, as the last clustering left them. Derived: may be deleted at any time."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 FILE_NAME = "groups.parquet"
+LINKS_NAME = "links.parquet"
+NOBODY = -1
+
+_ABOUT = b"visavis"
+_COLUMNS = {"face_id": pa.int64(), "group": pa.int64(), "proposed": pa.int64()}
+_COLUMNS |= {"sureness": pa.float32(), "chance": pa.float32(), "offset": pa.float32()}
 
 
 class GroupsError(Exception):
@@ -18,24 +25,50 @@ class GroupsError(Exception):
 
 @dataclass(frozen=True)
 class Groups:
-    """Which group each face is in.
+    """Which group each face is in, and who it may be.
 
     Attributes:
         face_ids: int64 (N,).
-        groups: int64 (N,), numbers from 1 on; 0 where a face stands alone.
+        groups: int64 (N,), numbers from 1 on; 0 where a face stands alone, or with somebody who has a name.
+        proposed: int64 (N,), the person with whose faces an unnamed face was grouped; ``NOBODY`` for others.
+        sureness: float32 (N,), how often a stranger would be less like the proposed person, by the recogniser; 0 if
+            it knows somebody who is more alike, or nobody is proposed.
+        chance: float32 (N,), how likely a face is rightly in its group, or with the person proposed; 0 alone.
+        offset: float32 (N,), cosine: ``indexer.grouping.neighbour_graph.Background.offset``.
+        next_number: the first number that no group ever had.
+        threshold: similarity from which faces were linked; nan if unknown.
+        spread: ``indexer.grouping.neighbour_graph.Background.spread``; nan if unknown.
     """
 
     face_ids: np.ndarray
     groups: np.ndarray
+    proposed: np.ndarray
+    sureness: np.ndarray
+    chance: np.ndarray
+    offset: np.ndarray
+    next_number: int
+    threshold: float
+    spread: float
 
     def of(self, face_ids: np.ndarray) -> np.ndarray:
         """Give the group of each of ``face_ids`` (int64 (M,)): int64 (M,), 0 where there is none."""
+        return self.column(self.groups, face_ids, 0)
+
+    def column(self, values: np.ndarray, face_ids: np.ndarray, missing: int) -> np.ndarray:
+        """Give one of the columns for each of ``face_ids`` (int64 (M,)); ``missing`` for faces that came later."""
         if not len(self.face_ids):
-            return np.zeros(len(face_ids), np.int64)
+            return np.full(len(face_ids), missing, values.dtype)
         order = np.argsort(self.face_ids)
         places = np.minimum(np.searchsorted(self.face_ids, face_ids, sorter=order), len(order) - 1)
         found = order[places]
-        return np.where(self.face_ids[found] == face_ids, self.groups[found], 0)
+        return np.where(self.face_ids[found] == face_ids, values[found], values.dtype.type(missing))
+
+
+def only_groups(face_ids: np.ndarray, groups: np.ndarray) -> Groups:
+    """Know the groups of faces, and nothing else about them."""
+    nobody, unknown = np.full(len(groups), NOBODY, np.int64), np.zeros(len(groups), np.float32)
+    next_number = int(groups.max(initial=0)) + 1
+    return Groups(face_ids, groups, nobody, unknown, unknown, unknown, next_number, float("nan"), float("nan"))
 
 
 def keep_numbers(labels: np.ndarray, former: np.ndarray, next_number: int) -> np.ndarray:
@@ -65,27 +98,76 @@ def keep_numbers(labels: np.ndarray, former: np.ndarray, next_number: int) -> np
         if int(label) not in number_of:
             number_of[int(label)] = next_number
             next_number += 1
-    return np.array([number_of.get(int(label), 0) for label in labels], np.int64)
+    numbers = np.zeros(int(labels.max(initial=-1)) + 2, np.int64)  # the last one stands for the label −1
+    numbers[list(number_of)] = list(number_of.values())
+    return np.asarray(numbers[labels])
+
+
+def group_number(text: str, groups: np.ndarray) -> int:
+    """Read the number of a group that is there, as a user writes it: "3" or "#3".
+
+    Raises:
+        GroupsError: if it is no number, or no group has it.
+    """
+    number = text.removeprefix("#")
+    if not number.isdecimal():
+        raise GroupsError(f"nobody here is called {text!r}: `visavis people` lists people and groups")
+    if not (int(number) > 0 and (groups == int(number)).any()):
+        raise GroupsError(f"there is no group {number}: `visavis people` lists people and groups")
+    return int(number)
 
 
 def write_groups(groups: Groups) -> bytes:
     """Give the content of the groups file; the caller writes it."""
-    sink = pa.BufferOutputStream()
-    table = pa.table({"face_id": pa.array(groups.face_ids, pa.int64()), "group": pa.array(groups.groups, pa.int64())})
-    pq.write_table(table, sink, write_page_checksum=True)
-    return bytes(sink.getvalue().to_pybytes())
+    values = (groups.face_ids, groups.groups, groups.proposed, groups.sureness, groups.chance, groups.offset)
+    columns = {name: pa.array(v, kind) for (name, kind), v in zip(_COLUMNS.items(), values, strict=True)}
+    about = {"next_number": groups.next_number, "threshold": groups.threshold, "spread": groups.spread}
+    return _parquet(pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)}))
 
 
 def read_groups(path: Path) -> Groups:
-    """Read the groups file; no groups at all if there is none yet.
+    """Read the groups file; no groups at all if there is none yet. One of version 0.1 has the groups only.
 
     Raises:
         GroupsError: if it is damaged.
     """
     if not path.exists():
-        return Groups(np.empty(0, np.int64), np.empty(0, np.int64))
+        return only_groups(np.empty(0, np.int64), np.empty(0, np.int64))
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
-        return Groups(table.column("face_id").to_numpy(), table.column("group").to_numpy())
+        about = (table.schema.metadata or {}).get(_ABOUT)
+        if about is None:
+            return only_groups(table.column("face_id").to_numpy(), table.column("group").to_numpy())
+        ids, groups, proposed, sureness, chance, offset = (table.column(name).to_numpy() for name in _COLUMNS)
+        said = json.loads(about)
+        numbers = int(said["next_number"]), float(said["threshold"]), float(said["spread"])
+        return Groups(ids, groups, proposed, sureness, chance, offset, *numbers)
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
+        raise GroupsError(f"{path} is damaged ({error}): delete it and run `visavis cluster` again") from error
+
+
+def write_links(pairs: np.ndarray) -> bytes:
+    """Give the content of the links file: int64 (L, 2), face_ids of different groups that are alike all the same."""
+    columns = {name: pa.array(pairs[:, place], pa.int64()) for place, name in enumerate(("face_a", "face_b"))}
+    return _parquet(pa.table(columns))
+
+
+def read_links(path: Path) -> np.ndarray:
+    """Read the links file: int64 (L, 2).
+
+    Raises:
+        GroupsError: if it is damaged, or there is none: the album was never grouped, or by version 0.1.
+    """
+    if not path.exists():
+        raise GroupsError("there is nothing to review yet: run `visavis cluster` first")
+    try:
+        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        return np.stack([table.column("face_a").to_numpy(), table.column("face_b").to_numpy()], axis=1)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise GroupsError(f"{path} is damaged ({error}): delete it and run `visavis cluster` again") from error
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    return bytes(sink.getvalue().to_pybytes())

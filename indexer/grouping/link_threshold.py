@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import ndtri
 
-from indexer.grouping.neighbour_graph import STRANGERS, Background, check_lists, excess_histogram
+from indexer.grouping.neighbour_graph import STRANGERS, Background, Nodes, check_lists, excess_histogram
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -31,6 +31,8 @@ LAW_SCALE, LAW_POWER = 0.9, 0.6
 .88 to 1.18 times the law's; where half of the backgrounds or fewer are known .77 to .96 and .38 to .84 times."""
 LAW_DOUBT = np.array([0.15, 0.1, 0.03])
 """Standard deviations within which the counts may correct the law: log count, slope, curvature."""
+MOST_HARMLESS = 0.8
+"""Share of strangers that may be taken off because they share a photo: their whole number is only estimated."""
 MIN_KNOWN = 50
 """Fewer faces with a known background than this say nothing."""
 PRIOR_DOUBT = 0.5
@@ -61,12 +63,13 @@ class LinkThreshold:
 
 
 def choose_threshold(
-    neighbours: Ints,
+    neighbours: Ints | Nodes,
     similarities: npt.NDArray[np.float32],
     background: Background,
     *,
     prior: float,
     wrong_share: float = WRONG_SHARE,
+    photo: Ints | None = None,
 ) -> LinkThreshold:
     """Find the similarity at which a given share of the linked pairs are strangers.
 
@@ -78,6 +81,8 @@ def choose_threshold(
         prior: cosine threshold of the network in an album of middle size: SFace .52, dlib's network .945.
         wrong_share: 0 to 1, exclusive: strangers among the pairs just at the threshold. Halve it for fewer wrong
             links, double it for fewer missed ones.
+        photo: int64 (N,), the photo of each face, -1 for none: two of one photo are strangers that never link, and do
+            not count among the wrong pairs. None: no photo is known.
     Returns:
         The threshold; the prior where fewer than ``MIN_KNOWN`` faces have strangers in their lists, as in an album of
         few people with many photos each.
@@ -95,7 +100,10 @@ def choose_threshold(
     edges = np.arange(0, FARTHEST * BINS_PER_SPREAD + 1) / BINS_PER_SPREAD
     counts = excess_histogram(neighbours, similarities, background, edges)
     curves = _fit(counts, (edges[1:] + edges[:-1]) / 2, stranger_law(len(neighbours), known))
-    similarity = background.level + _crossing(curves, wrong_share) * background.spread
+    harmless = np.zeros(len(counts))
+    if photo is not None:
+        harmless = excess_histogram(neighbours, similarities, background, edges, photo)
+    similarity = background.level + _crossing(curves, wrong_share, harmless) * background.spread
     reach = PRIOR_DOUBT * (1 - prior)
     return LinkThreshold(float(np.clip(similarity, prior - reach, prior + reach)), Evidence.ALBUM, wrong_share)
 
@@ -165,11 +173,18 @@ def _fit(counts: Floats, height: Floats, law: Floats) -> Floats:
     return best
 
 
-def _crossing(curves: Floats, wrong_share: float) -> float:
-    """Find the height from which strangers are less than their share, or next to none in the whole album."""
+def _crossing(curves: Floats, wrong_share: float, harmless: Floats) -> float:
+    """Find the height from which strangers are less than their share, or next to none in the whole album.
+
+    Args:
+        harmless: float64 (B,), strangers in each bin that share a photo: they are taken off.
+    """
     height = np.linspace(0, FARTHEST, 3201)
     strangers = _strangers(curves, height)
     beyond = strangers[::-1].cumsum()[::-1] * height[1] * BINS_PER_SPREAD
+    together = np.interp(height, np.arange(len(harmless)) / BINS_PER_SPREAD, harmless[::-1].cumsum()[::-1])
+    left = 1 - np.minimum(together / np.maximum(beyond, 1e-300), MOST_HARMLESS)
+    strangers, beyond = strangers * left, beyond * left
     few = strangers <= wrong_share * (strangers + _same(curves, height))
     enough = np.flatnonzero(few | (beyond <= wrong_share * NEXT_TO_NONE))
     return float(height[enough[0]]) if len(enough) else FARTHEST

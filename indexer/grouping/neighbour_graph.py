@@ -65,11 +65,11 @@ def no_background(faces: int) -> Background:
     return Background(np.zeros(faces), np.zeros(faces, np.bool_), float("nan"), float("nan"))
 
 
-def check_lists(neighbours: Ints, similarities: Similarities) -> None:
+def check_lists(neighbours: Ints | Nodes, similarities: Similarities) -> None:
     """Refuse lists that cannot be.
 
     Args:
-        neighbours: int64 (N, k), rows; -1 is nobody. A face may stand in its own list: that entry is passed over.
+        neighbours: int64 or int32 (N, k), rows; -1 is nobody. An entry of a face in its own list is passed over.
         similarities: float32 (N, k), cosine; passed over where nobody is.
     Raises:
         ValueError: if the shapes differ, a row number is outside -1..N-1 or a similarity is nan or infinite.
@@ -91,7 +91,7 @@ def check_lists(neighbours: Ints, similarities: Similarities) -> None:
             raise ValueError(f"the similarity of {pair} is {values[row, column]}, not a number from -1 to 1")
 
 
-def measure_background(neighbours: Ints, similarities: Similarities, groups: Ints) -> Background:
+def measure_background(neighbours: Ints | Nodes, similarities: Similarities, groups: Ints) -> Background:
     """Take the nearest neighbours outside a face's own group as strangers, and average their similarity.
 
     Args:
@@ -117,7 +117,9 @@ def measure_background(neighbours: Ints, similarities: Similarities, groups: Int
     return Background(offset, known, level, float(np.median(mean[full] - lowest[full])))
 
 
-def similar_pairs(neighbours: Ints, similarities: Similarities, background: Background, threshold: float) -> Pairs:
+def similar_pairs(
+    neighbours: Ints | Nodes, similarities: Similarities, background: Background, threshold: float
+) -> Pairs:
     """List the pairs whose corrected similarity is above a threshold.
 
     Returns:
@@ -146,14 +148,21 @@ def similar_pairs(neighbours: Ints, similarities: Similarities, background: Back
     return Pairs(a.astype(np.int32), b.astype(np.int32), excess)
 
 
-def excess_histogram(neighbours: Ints, similarities: Similarities, background: Background, edges: Floats) -> Floats:
+def excess_histogram(
+    neighbours: Ints | Nodes,
+    similarities: Similarities,
+    background: Background,
+    edges: Floats,
+    photo: Ints | None = None,
+) -> Floats:
     """Count pairs by how far they are above the background of both faces, in units of its spread.
 
     Only pairs of faces with a known background are counted. A pair that stands in both lists counts half in each:
     one is in the other's list if it is not less similar than the last entry there.
 
     Args:
-        edges: float64 (B + 1,), ascending, from 0 on: a list is complete only above the background.
+        edges: float64 (B + 1,), ascending in even steps, from 0 on: a list is complete only above the background.
+        photo: int64 (N,), where only pairs of one photo are to be counted: its number, or -1 for none.
     Returns:
         float64 (B,), pairs in each interval.
     """
@@ -161,14 +170,20 @@ def excess_histogram(neighbours: Ints, similarities: Similarities, background: B
     if not len(neighbours) or not neighbours.shape[1]:
         return counts
     last = np.where(neighbours >= 0, similarities, np.inf).min(1)
+    step = (edges[-1] - edges[0]) / len(counts)
+    offset = np.where(background.known, background.offset, np.inf)  # lowers the unknown below every edge
     for rows in _blocks(len(neighbours)):
         here = np.arange(rows.start, rows.stop)[:, None]
         others, values = neighbours[rows], similarities[rows]
-        both = background.known[rows, None] & background.known[others] & (others >= 0) & (others != here)
-        offset = (background.offset[rows, None] + background.offset[others]) / 2
-        height = (values - offset - background.level) / background.spread
-        weight = np.where(values >= last[others], 0.5, 1.0)
-        counts += np.histogram(height[both], edges, weights=weight[both])[0]
+        above = values - (offset[rows, None] + offset[others]) / 2 - background.level - background.spread * edges[0]
+        wanted = (above >= 0) & (others >= 0) & (others != here)
+        if photo is not None:
+            wanted &= (photo[others] == photo[rows, None]) & (photo[rows, None] >= 0)
+        row, column = np.nonzero(wanted)
+        place = np.floor(above[row, column] / (background.spread * step)).astype(np.int64)
+        weight = np.where(values[row, column] >= last[others[row, column]], 0.5, 1.0)
+        inside = place < len(counts)
+        counts += np.bincount(place[inside], weight[inside], minlength=len(counts))
     return counts
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from indexer.archive import read_archive
-from indexer.grouping.archive_groups import group_unnamed, settings_for
+from indexer.grouping.archive_groups import facts_of, group_archive, settings_for
+from indexer.grouping.link_threshold import Evidence
+from indexer.grouping.proposals import propose
 from indexer.people import PeopleStore
 
 
@@ -26,8 +28,8 @@ def album(make_album):
 
 def _groups(album):
     archive = read_archive(album)
-    rows, found = group_unnamed(archive)
-    labels = dict(zip(rows.tolist(), found.labels.tolist(), strict=True))
+    found = group_archive(archive)
+    labels = dict(zip(found.rows.tolist(), found.clustering.labels.tolist(), strict=True))
     return archive, labels
 
 
@@ -60,23 +62,98 @@ def test_faces_said_to_be_two_people_are_kept_apart(album) -> None:
     assert labels[a] != labels[b] or labels[a] == labels[b] == -1
 
 
-def test_named_and_ignored_faces_take_no_part(album) -> None:
+def _row(archive, name):
+    return next(row for row, path in enumerate(archive.paths) if path.endswith(name))
+
+
+def test_ignored_faces_take_no_part_and_named_ones_do(album) -> None:
     archive = read_archive(album)
     with PeopleStore(album.people) as store:
         store.assign([archive.ref(0)], "Ann Lee", add_to_existing=False)
         store.ignore([archive.ref(1)])
     _, labels = _groups(album)
-    assert set(labels) == set(range(2, len(archive.faces)))
+    assert set(labels) == set(range(len(archive.faces))) - {1}
 
 
-def test_an_archive_in_which_everybody_has_a_name_has_no_group(make_album) -> None:
+def test_a_group_with_a_name_has_an_owner_and_no_group_has_two(album) -> None:
+    archive = read_archive(album)
+    with PeopleStore(album.people) as store:
+        store.assign([archive.ref(_row(archive, "00.png"))], "Ann", add_to_existing=False)
+        store.assign([archive.ref(_row(archive, "01.png"))], "Bob", add_to_existing=False)
+    archive = read_archive(album)
+    found = group_archive(archive)
+    for label in range(found.clustering.labels.max() + 1):
+        inside = found.rows[found.clustering.labels == label]
+        names = set(archive.persons[inside].tolist()) - {-1}
+        assert len(names) <= 1
+        assert set(found.owner[found.clustering.labels == label].tolist()) == (names or {-1})
+    owners = {found.owner[_row(archive, f"0{i}.png")] for i in range(4)}
+    assert len(owners - {-1}) == 2, "the two names share out the faces that look like both"
+    assert {found.owner[_row(archive, f"1{i}.png")] for i in range(4)} == {-1}
+
+
+def test_a_rejected_face_is_not_grouped_with_the_person(album) -> None:
+    archive = read_archive(album)
+    ann, other = _row(archive, "00.png"), _row(archive, "01.png")
+    with PeopleStore(album.people) as store:
+        store.assign([archive.ref(ann)], "Ann", add_to_existing=False)
+        person = store.state().person_named("Ann")
+        store.reject([archive.ref(other)], person)
+    archive, labels = _groups(album)
+    assert labels[ann] != labels[other]
+    facts = facts_of(archive, np.arange(len(archive.faces)))
+    assert sorted(facts.different[0].tolist()) == sorted([ann, other])
+
+
+def test_faces_that_are_the_same_by_an_ignored_one_are_one_person(album) -> None:
+    """Ann is the same as a face that was ignored later, and that is the same as one of another look."""
+    archive = read_archive(album)
+    one, between, other = (_row(archive, name) for name in ("00.png", "01.png", "10.png"))
+    with PeopleStore(album.people) as store:
+        store.same(archive.ref(one), archive.ref(between))
+        store.same(archive.ref(between), archive.ref(other))
+        store.ignore([archive.ref(between)])
+    _, labels = _groups(album)
+    assert labels[one] == labels[other] >= 0
+
+
+def test_links_lead_from_group_to_group(album) -> None:
+    """The twins look alike, and stand in one photo: they are not grouped, and linked all the same."""
+    archive = read_archive(album)
+    found = group_archive(archive)
+    twins = [row for row, path in enumerate(archive.paths) if path.endswith("twins.png")]
+    assert sorted(twins) in found.links.tolist()
+    label = dict(zip(found.rows.tolist(), found.clustering.labels.tolist(), strict=True))
+    assert all(label[a] != label[b] or label[a] < 0 for a, b in found.links.tolist())
+    assert (found.links[:, 0] < found.links[:, 1]).all()
+
+
+def test_an_archive_in_which_everybody_has_a_name_proposes_nothing(make_album) -> None:
     album = make_album({"a.png": [[1, 0]], "b.png": [[0, 1]]})
     archive = read_archive(album)
     with PeopleStore(album.people) as store:
         store.assign([archive.ref(0)], "Ann", add_to_existing=False)
         store.assign([archive.ref(1)], "Bob", add_to_existing=False)
-    rows, found = group_unnamed(read_archive(album))
-    assert len(rows) == 0 and len(found.labels) == 0
+    archive = read_archive(album)
+    proposed, sureness = propose(archive, group_archive(archive))
+    assert proposed.tolist() == [-1, -1] and sureness.tolist() == [0, 0]
+
+
+def test_an_archive_of_ignored_faces_has_no_group(make_album) -> None:
+    album = make_album({"a.png": [[1, 0]], "b.png": [[0, 1]]})
+    archive = read_archive(album)
+    with PeopleStore(album.people) as store:
+        store.ignore([archive.ref(0), archive.ref(1)])
+    found = group_archive(read_archive(album))
+    assert len(found.rows) == len(found.clustering.labels) == len(found.links) == 0
+
+
+def test_a_small_album_is_stepped_from_the_usual_threshold(album) -> None:
+    """It has too few faces to tell its own threshold, and --stricter must not be silently without effect."""
+    archive = read_archive(album)
+    usual, stricter, looser = (group_archive(archive, wrong_share_factor=f).clustering.threshold for f in (1, 0.5, 2))
+    assert usual.evidence is stricter.evidence is Evidence.PRIOR
+    assert stricter.similarity > usual.similarity == settings_for("sface").prior > looser.similarity
 
 
 def test_stricter_and_looser_halve_and_double_the_odds_of_a_wrong_pair() -> None:

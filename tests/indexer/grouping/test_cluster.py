@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.grouping.cluster import ClusterSettings, cluster_faces
+from indexer.grouping.cluster import ClusterSettings, calibrate, cluster_faces
 from indexer.grouping.face_constraints import Facts, no_facts
+from indexer.grouping.neighbour_lists import new_lists, updated_lists
 
 SETTINGS = ClusterSettings(prior=0.5)
 
@@ -93,10 +96,53 @@ def test_a_permutation_of_the_faces_permutes_the_groups(seed: int) -> None:
     assert _same_partition(first[order], second)
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000))
+def test_a_permutation_permutes_the_groups_under_facts_too(seed: int) -> None:
+    embeddings, who = _people([8, 6, 4, 3, 2, 1], seed=seed, spread=0.15)
+    random = np.random.default_rng(seed)
+    count = len(who)
+    person = np.where(random.random(count) < 0.2, who % 3, -1)
+    person[(person >= 0) & (who > 2)] = -1
+    photo = random.integers(0, 2 * count, count)
+    photo[[np.count_nonzero((photo == p) & (who == w)) > 1 for p, w in zip(photo, who, strict=True)]] = -1
+    apart = random.integers(0, count, (3, 2))
+    facts = Facts(photo, np.array([[0, 7]]), apart[who[apart[:, 0]] != who[apart[:, 1]]], person)
+    order = random.permutation(count)
+    where = np.argsort(order)
+    moved = Facts(photo[order], where[facts.same], where[facts.different], person[order])
+    first = cluster_faces(*_lists(embeddings), facts, SETTINGS).labels
+    second = cluster_faces(*_lists(embeddings[order]), moved, SETTINGS).labels
+    assert _same_partition(first[order], second)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_growing_step_by_step_or_at_once_ends_in_nearly_the_same_groups(seed: int) -> None:
+    """Lists that are brought up to date at each step give what lists of all faces give."""
+    embeddings, who = _people([12, 9, 7, 5, 4, 3, 3, 2, 2] + [1] * 20, seed=seed, spread=0.12)
+    order = np.random.default_rng(seed).permutation(len(who))
+    lists = new_lists(embeddings[order[:10]], 20)
+    for end in (25, 40, 60, len(order)):
+        lists = updated_lists(lists, np.arange(len(lists.neighbours)), embeddings[order[:end]])
+    grown = cluster_faces(lists.neighbours, lists.similarities, no_facts(len(who)), SETTINGS).labels
+    at_once = cluster_faces(*_lists(embeddings), no_facts(len(who)), SETTINGS).labels
+    assert _same_partition(grown, at_once[order])
+
+
 def test_the_same_input_gives_the_same_labels() -> None:
     embeddings, who = _people([9, 7, 4, 4, 2], seed=3, spread=0.2)
     runs = [cluster_faces(*_lists(embeddings), no_facts(len(who)), SETTINGS).labels for _ in range(3)]
     assert (runs[0] == runs[1]).all() and (runs[0] == runs[2]).all()
+
+
+def test_what_was_calibrated_once_serves_again() -> None:
+    embeddings, who = _people([9, 7, 4, 4, 2, *[1] * 40], seed=3, spread=0.12)
+    lists, facts = _lists(embeddings), no_facts(len(who))
+    whole = cluster_faces(*lists, facts, SETTINGS)
+    background, threshold = calibrate(*lists, facts, SETTINGS)
+    assert (cluster_faces(*lists, facts, SETTINGS, calibrated=(background, threshold)).labels == whole.labels).all()
+    nothing_links = replace(threshold, similarity=0.999)
+    assert (cluster_faces(*lists, facts, SETTINGS, calibrated=(background, nothing_links)).labels == -1).all()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -5,11 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.grouping.groups import Groups, GroupsError, keep_numbers, read_groups, write_groups
+from indexer.grouping.groups import (
+    NOBODY,
+    Groups,
+    GroupsError,
+    group_number,
+    keep_numbers,
+    only_groups,
+    read_groups,
+    read_links,
+    write_groups,
+    write_links,
+)
 
 
 def test_first_numbers_go_by_size() -> None:
@@ -53,7 +66,7 @@ def test_the_same_clustering_again_changes_no_number(faces: list[int]) -> None:
 
 def test_round_trip_and_lookup(tmp_path: Path) -> None:
     path = tmp_path / "groups.parquet"
-    path.write_bytes(write_groups(Groups(np.array([30, 10, 20]), np.array([1, 2, 0]))))
+    path.write_bytes(write_groups(only_groups(np.array([30, 10, 20]), np.array([1, 2, 0]))))
     groups = read_groups(path)
     assert groups.of(np.array([10, 20, 30, 40, 5])).tolist() == [2, 0, 1, 0, 0]
     assert read_groups(tmp_path / "none").of(np.array([1, 2])).tolist() == [0, 0]
@@ -61,6 +74,58 @@ def test_round_trip_and_lookup(tmp_path: Path) -> None:
 
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "groups.parquet"
-    path.write_bytes(write_groups(Groups(np.arange(5), np.arange(5)))[:-9])
+    path.write_bytes(write_groups(only_groups(np.arange(5), np.arange(5)))[:-9])
     with pytest.raises(GroupsError, match="delete it and run `visavis cluster` again"):
         read_groups(path)
+
+
+def test_all_that_a_clustering_leaves_comes_back(tmp_path: Path) -> None:
+    ids, ones = np.array([30, 10, 20]), np.ones(3, np.float32)
+    groups = Groups(
+        ids, np.array([1, 0, 1]), np.array([-1, 7, -1]), ones * 0.5, ones, ones * 0.25, 9, 0.5, float("nan")
+    )
+    path = tmp_path / "groups.parquet"
+    path.write_bytes(write_groups(groups))
+    back = read_groups(path)
+    for name in ("face_ids", "groups", "proposed", "sureness", "chance", "offset"):
+        assert getattr(back, name).tolist() == getattr(groups, name).tolist(), name
+    assert (back.next_number, back.threshold, np.isnan(back.spread)) == (9, 0.5, True)
+    assert back.column(back.proposed, np.array([10, 11]), NOBODY).tolist() == [7, NOBODY]
+
+
+def test_groups_of_an_earlier_version_are_groups_without_proposals(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"face_id": [5, 6, 7], "group": [4, 4, 0]}), tmp_path / "groups.parquet")
+    groups = read_groups(tmp_path / "groups.parquet")
+    assert groups.of(np.array([5, 6, 7])).tolist() == [4, 4, 0]
+    assert groups.next_number == 5 and (groups.proposed == NOBODY).all()
+
+
+def test_a_file_without_one_of_the_columns_is_damaged(tmp_path: Path) -> None:
+    table = pa.table({"face_id": [5]}).replace_schema_metadata({b"visavis": b"{}"})
+    pq.write_table(table, tmp_path / "groups.parquet")
+    with pytest.raises(GroupsError, match="run `visavis cluster` again"):
+        read_groups(tmp_path / "groups.parquet")
+
+
+def test_links_come_back_and_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "links.parquet"
+    with pytest.raises(GroupsError, match="run `visavis cluster` first"):
+        read_links(path)
+    for links in (np.array([[1, 2], [3, 4]]), np.empty((0, 2), np.int64)):
+        path.write_bytes(write_links(links))
+        assert read_links(path).tolist() == links.tolist()
+    path.write_bytes(write_links(np.array([[1, 2]]))[:-4])
+    with pytest.raises(GroupsError, match="delete it and run `visavis cluster` again"):
+        read_links(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("9", "no group 9"), ("0", "no group 0"), ("Bob", "called 'Bob'"), ("-3", "called '-3'")]
+)
+def test_a_group_that_is_not_there_is_named(text: str, message: str) -> None:
+    with pytest.raises(GroupsError, match=message):
+        group_number(text, np.array([0, 3, 3]))
+
+
+def test_a_group_may_be_written_with_a_hash() -> None:
+    assert group_number("3", np.array([3])) == group_number("#3", np.array([3])) == 3

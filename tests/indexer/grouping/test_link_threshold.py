@@ -55,6 +55,27 @@ def test_a_smaller_share_is_stricter() -> None:
     assert (np.diff([threshold.similarity for threshold in chosen]) > 0).all()
 
 
+def test_strangers_who_share_a_photo_do_not_raise_the_threshold() -> None:
+    """Siblings who look alike and stand in one photo never link, so a lower threshold does no harm."""
+    random = np.random.default_rng(0)
+    directions = random.standard_normal((400, 128))
+    directions[1::2] = 0.75 * directions[::2] + 0.66 * directions[1::2]
+    who = np.repeat(np.arange(400), 3)
+    rows = directions[who] + random.standard_normal((1200, 128))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    similarity = (rows @ rows.T).astype(np.float32)
+    np.fill_diagonal(similarity, -2)
+    neighbours = np.argsort(-similarity, axis=1)[:, :40]
+    similarities = np.take_along_axis(similarity, neighbours, axis=1)
+    background = measure_background(neighbours, similarities, who)
+    unknown = choose_threshold(neighbours, similarities, background, prior=PRIOR)
+    nobody = np.full(1200, -1)
+    assert choose_threshold(neighbours, similarities, background, prior=PRIOR, photo=nobody) == unknown
+    photo = who // 2 * 3 + np.arange(1200) % 3
+    known = choose_threshold(neighbours, similarities, background, prior=PRIOR, photo=photo)
+    assert known.similarity < unknown.similarity - 0.02
+
+
 def test_without_strangers_the_prior_holds() -> None:
     neighbours, similarities, who, _ = _album(60, 3)
     chosen = choose_threshold(neighbours, similarities, no_background(len(who)), prior=PRIOR)

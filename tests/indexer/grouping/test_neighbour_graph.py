@@ -73,7 +73,7 @@ def test_the_histogram_counts_each_pair_once() -> None:
     """Lists of 12 out of 50, so that many pairs stand in one list only."""
     neighbours, similarities, everything = _lists(50, 12)
     background = Background(np.zeros(50), np.arange(50) > 4, 0.0, 0.1)
-    edges = np.array([0.0, 3.0, 5.0, 8.0])
+    edges = np.array([0.0, 2.5, 5.0, 7.5])
     listed = {(min(i, j), max(i, j)) for i in range(50) for j in neighbours[i].tolist() if i != j and min(i, j) > 4}
     heights = [everything[pair] / 0.1 for pair in listed]
     counts = excess_histogram(neighbours, similarities, background, edges)
