@@ -1,0 +1,1 @@
+"""What to ask the owner of an archive, so that few answers settle many faces."""
