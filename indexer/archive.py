@@ -141,6 +141,10 @@ class FacePaths:
     def __len__(self) -> int:
         return len(self._archive.faces)
 
+    def read_all(self) -> None:
+        """Look up all of them at once, for answers about the whole archive."""
+        self._of.read_all()
+
     def __getitem__(self, row: int) -> str:
         return self._of[int(self._archive.faces.contents[row])]
 
@@ -158,7 +162,7 @@ def read_archive(album: Album) -> Archive:
     archive = read_archive_even_empty(album)
     if not len(archive.faces):
         raise EmptyAlbum(
-            f"{album.root} holds {len(archive.tables.photos)} photos and no face: "
+            f"{album.root} holds {archive.catalogue.photos.held()} photos and no face: "
             f"add photos with `visavis index --album {album.root} PHOTOS`"
         )
     return archive

@@ -10,11 +10,19 @@ import click
 
 from embedder.cli import models
 from indexer.commands.cluster import cluster
+from indexer.commands.corrections import different, ignore, move, reject, rename, retract, same
 from indexer.commands.demo import demo
 from indexer.commands.enroll import enroll
 from indexer.commands.evaluate import evaluate
+from indexer.commands.facts import facts, history, undo
 from indexer.commands.index import index
-from indexer.commands.people import name, people, show
+from indexer.commands.merge import merge
+from indexer.commands.name import name
+from indexer.commands.people import people, show
+from indexer.commands.remove import compact, remove
+from indexer.commands.review import review
+from indexer.commands.search import search
+from indexer.commands.split import split
 from indexer.commands.status import status, verify
 from indexer.commands.who import who
 
@@ -25,6 +33,8 @@ class _ExplainingGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # `visavis people | head`: click ends without a word
+            raise
         except _own_errors() as error:  # evaluated only when something was raised
             raise click.ClickException(str(error)) from error
 
@@ -38,16 +48,18 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from embedder.pretrained import WeightsError
     from embedder.shards import ShardError
     from indexer.album import AlbumError
+    from indexer.bulk import PartsError
     from indexer.evaluation.central_faces import EvaluationError
     from indexer.evaluation.report import PlotsUnavailable
     from indexer.grouping.groups import GroupsError
     from indexer.people import PeopleError
+    from indexer.removal import RemovalError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
 
     return (
-        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PeopleError, PlotsUnavailable,
-        ShardError, UnknownModel, WeightsError, OSError, sqlite3.OperationalError,
+        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError, PeopleError,
+        PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightsError, OSError, sqlite3.OperationalError,
     )  # fmt: skip
 
 
@@ -67,5 +79,34 @@ def cli() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # broken EXIF is no news to the user
 
 
-for command in (index, enroll, who, cluster, people, name, show, status, verify, evaluate, models, demo):
+for command in (
+    index,
+    enroll,
+    who,
+    search,
+    cluster,
+    people,
+    name,
+    review,
+    show,
+    merge,
+    split,
+    move,
+    reject,
+    ignore,
+    rename,
+    same,
+    different,
+    retract,
+    undo,
+    history,
+    facts,
+    remove,
+    compact,
+    status,
+    verify,
+    evaluate,
+    models,
+    demo,
+):
     cli.add_command(command)

@@ -57,6 +57,21 @@ def contact_sheet(title: str, tiles: Sequence[Tile], columns: int = 6) -> np.nda
     return np.asarray(sheet)
 
 
+def stack_sheets(sheets: Sequence[np.ndarray]) -> np.ndarray:
+    """Put contact sheets below each other; there must be at least one.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    width = max(sheet.shape[1] for sheet in sheets)
+    stacked = np.full((sum(sheet.shape[0] for sheet in sheets), width, 3), _PAPER, np.uint8)
+    top = 0
+    for sheet in sheets:
+        stacked[top : top + sheet.shape[0], : sheet.shape[1]] = sheet
+        top += sheet.shape[0]
+    return stacked
+
+
 def annotate(photo: np.ndarray, boxes_xywh: Sequence[Sequence[int]], labels: Sequence[str | None]) -> np.ndarray:
     """Draw boxes and names into an upright photo; a label of None is drawn as unknown.
 

@@ -213,6 +213,8 @@ def _load(folder: Path, manifest: _Manifest) -> AlbumTables | None:
             if hashlib.sha256(buffer).hexdigest() != manifest.sha256[f"{name}.arrow"]:
                 return None
             tables[name] = pa.ipc.open_file(buffer).read_all()
+            if tables[name].schema != getattr(no_tables(), name).schema:
+                return None  # written by another version
         shape = (manifest.faces, manifest.dimension)
         if (folder / "embeddings").stat().st_size != shape[0] * shape[1] * 2:
             return None

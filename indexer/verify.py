@@ -5,12 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from embedder.shards import ShardError, check_shard, list_shards, read_manifest
+import numpy as np
+
+from embedder.rows import STATUSES
+from embedder.shard_check import check_shard
+from embedder.shards import ShardError, list_shards, read_manifest, shard_number, superseded_shards
+from embedder.tables import shown_contents
 from indexer.album import Album, AlbumError
 from indexer.archive import Archive, read_archive_even_empty
 from indexer.grouping.groups import FILE_NAME, GroupsError, read_groups
 from indexer.index import check_index
-from indexer.people import PeopleError
+from indexer.people import PeopleError, PeopleStore
+from indexer.search.base_files import check_base
+from indexer.snapshot import check_snapshots
 
 
 def problems(album: Album) -> Iterator[str]:
@@ -23,6 +30,8 @@ def problems(album: Album) -> Iterator[str]:
     yield from _shard_numbers(album)
     yield from _people_file(album)
     yield from check_index(album.index)
+    yield from check_base(album.index)
+    yield from check_snapshots(album)
     if not damaged:
         yield from _references(album)
 
@@ -32,8 +41,10 @@ def _shard_numbers(album: Album) -> Iterator[str]:
     for path in sorted(album.shards.iterdir()):
         if path.name.startswith(".tmp-"):
             yield f"{path} was left by a killed run: the next `visavis index` removes it"
-        elif not path.name.isdigit():
+        elif shard_number(path.name) is None or not path.is_dir():
             yield f"{path} is no shard"
+    for path in superseded_shards(album.shards):
+        yield f"{path} was left by a killed `visavis compact`: the next one removes it, as `visavis index` does"
     for shard in list_shards(album.shards):
         try:
             fingerprint = read_manifest(shard).fingerprint
@@ -67,14 +78,28 @@ def _references(album: Album) -> Iterator[str]:
     except (AlbumError, ShardError, PeopleError, GroupsError) as error:
         yield str(error)
         return
+    yield from _unknown_statuses(archive)
     yield from _facts_without_face(archive)
-    strays = set(groups.face_ids.tolist()) - set(archive.row_of)
+    strays = set(groups.face_ids.tolist()) - set(archive.tables.faces.face_ids.tolist())
     if strays:
         yield f"{len(strays)} faces have a group and are not in the album: run `visavis cluster`"
 
 
+def _unknown_statuses(archive: Archive) -> Iterator[str]:
+    strange = set(archive.tables.photos.column("status").to_pylist()) - STATUSES
+    if strange:
+        yield f"photos of a status that this version does not know: {', '.join(sorted(strange))}. Update visavis"
+
+
 def _facts_without_face(archive: Archive) -> Iterator[str]:
-    spoken_of = set(archive.people.person_of) | archive.people.ignored
-    strays = spoken_of - set(archive.row_of)
-    if strays:
-        yield f"{len(strays)} faces were named or ignored and are not in the album (their photos changed or went)"
+    """Faces that were spoken of and are lost. Those of photos that were removed, changed or went are not."""
+    strays = (set(archive.people.person_of) | archive.people.ignored) - set(archive.row_of)
+    if not strays:
+        return
+    with PeopleStore(archive.album.people) as store:
+        photo_of = {face: ref.photo_id for face, ref in store.faces().items()}
+    contents = archive.tables.contents.column("photo_id").to_pylist()
+    left = {contents[number] for number in np.flatnonzero(~shown_contents(archive.tables)).tolist()}
+    lost = sum(photo_of.get(face) not in left for face in strays)
+    if lost:
+        yield f"{lost} faces were named or ignored and are not in the album: a shard was lost, or their photos changed"

@@ -13,7 +13,7 @@ from indexer.commands.options import ANY_PATH
 @click.command()
 @click.option("--out", type=ANY_PATH, default=Path("demo"), show_default=True, help="Folder for pictures and album.")
 def demo(out: Path) -> None:
-    """Show the main job: index, enrol, ask, group, on copies of two public-domain portraits.
+    """Show the main job: index, enrol, ask, group, name, on copies of two public-domain portraits.
 
     \b
     Example:
@@ -31,9 +31,10 @@ def demo(out: Path) -> None:
         ("Find and embed every face.", ["index", *album, str(photos.archive)]),
         ("Learn one person from one portrait.", ["enroll", *album, str(photos.known)]),
         ("Ask who is in the picture of two.", ["who", *album, str(photos.group), "--draw", str(out)]),
-        ("Group the faces that have no name.", ["cluster", *album]),
+        ("Group the faces; those like somebody with a name are proposed for it.", ["cluster", *album]),
+        ("Take what is proposed.", ["name", *album, "--accept-all"]),
         ("List people and groups.", ["people", *album]),
-        ("Look at the largest group.", ["show", *album, "1", "--sheet", str(out / "group-1.jpg")]),
+        ("Look at the group that is left.", ["show", *album, "1", "--sheet", str(out / "group-1.jpg")]),
         ("Check the album.", ["verify", *album]),
     )
     for why, command in steps:
@@ -45,4 +46,4 @@ def demo(out: Path) -> None:
     )
     click.echo("  visavis index ~/Pictures")
     click.echo("  visavis cluster")
-    click.echo("  visavis people")
+    click.echo("  visavis review")

@@ -55,6 +55,7 @@ def _album_for(root: Path, model: str | None) -> Album:
 
 def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
     from embedder.catalogue import read_catalogue
+    from embedder.decode_pool import DecodePool
     from embedder.pipeline import EmbedReport, embed_photos, is_known
     from embedder.shards import remove_unfinished
 
@@ -64,9 +65,13 @@ def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSet
     if not new:  # spares loading the model
         return EmbedReport(seen=len(files), unchanged=len(files))
     model = load_model(album, device)
-    with progress(len(new), "photos") as update:
+    with progress(len(new), "photos") as update, DecodePool(settings.readers) as decoders:
+
+        def tell(report: EmbedReport) -> None:
+            update(report.finished, report.faces)
+
         try:
-            report = embed_photos(new, model, album.shards, catalogue, settings, lambda r: update(r.finished, r.faces))
+            report = embed_photos(new, model, album.shards, catalogue, settings, tell, decode=decoders.decode)
         except KeyboardInterrupt:
             say("Stopped. What was finished is kept: the same command goes on from there.")
             raise

@@ -47,16 +47,17 @@ def index(
     seconds = time.monotonic() - started
     if as_json:
         summary = {
-            "photos": len(held),
+            "photos": held.held(),
             "faces": len(archive.faces),
             "new_photos": report.embedded,
             "unreadable": held.count("unreadable"),
             "seconds": round(seconds, 1),
         }
         print_json([summary])
+    left_out = f"{report.removed:,} left out as removed, " if report.removed else ""
     say(
         f"{count(report.embedded, 'new photo')} with {count(report.faces, 'face')}, "
         f"{report.unchanged:,} unchanged, {report.known_content:,} moved or copied, {report.unreadable:,} unreadable, "
-        f"in {duration(seconds)}. "
-        f"{album} now holds {count(len(held), 'photo')} with {count(len(archive.faces), 'face')}."
+        f"{left_out}in {duration(seconds)}. "
+        f"{album} now holds {count(held.held(), 'photo')} with {count(len(archive.faces), 'face')}."
     )

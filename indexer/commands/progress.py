@@ -48,7 +48,7 @@ def _bar(total: int, what: str) -> Iterator[Progress]:
         TextColumn("{task.fields[left]}"),
     )
     started = time.monotonic()
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(what, total=total, faces=0, rate="", left="")
 
         def update(done: int, faces: int) -> None:

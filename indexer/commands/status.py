@@ -44,20 +44,20 @@ def summarise(archive: Archive) -> dict[str, object]:
     """Count what an album holds."""
     from embedder.shards import list_shards
     from indexer.grouping.groups import FILE_NAME, read_groups
-    from indexer.index import contents, load_index
+    from indexer.search.album_index import describe_album_index
 
     photos = archive.catalogue.photos
     album, people = archive.album, archive.people
     groups = read_groups(album.index / FILE_NAME).of(archive.faces.face_ids)
     unnamed = archive.persons < 0
-    index = load_index(album.index, contents(album.fingerprint, archive.faces.face_ids))
     return {
         "album": str(album.root),
         "model": album.model,
         "fingerprint": album.fingerprint,
         "created": album.created,
-        "photos": len(photos),
+        "photos": photos.held(),
         "unreadable": photos.count("unreadable"),
+        "removed": photos.count("removed"),
         "faces": len(archive.faces),
         "people": len(set(people.person_of.values())),
         "named_faces": int((~unnamed).sum()),
@@ -65,7 +65,7 @@ def summarise(archive: Archive) -> dict[str, object]:
         "ungrouped_faces": int((unnamed & (groups == 0)).sum()),
         "shards": len(list_shards(album.shards)),
         "bytes": sum(path.stat().st_size for path in album.root.rglob("*") if path.is_file()),
-        "index": "exact, up to date" if index is not None else "to be built",
+        "index": describe_album_index(archive),
     }
 
 

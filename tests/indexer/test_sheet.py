@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedder.decode import decode
-from indexer.sheet import Tile, annotate, contact_sheet, cut_face, encode_jpeg
+from indexer.sheet import Tile, annotate, contact_sheet, cut_face, encode_jpeg, stack_sheets
 
 
 def _photo() -> np.ndarray:
@@ -32,6 +32,13 @@ def test_a_sheet_has_room_for_every_tile(number: int) -> None:
     red = Tile(np.full((160, 160, 3), (255, 0, 0), np.uint8), "a very long caption that does not fit below it.jpg")
     sheet = contact_sheet("Ann Lee", [red] * number)
     assert (sheet == (255, 0, 0)).all(axis=2).sum() == number * 160 * 160
+
+
+def test_sheets_stand_below_each_other_as_wide_as_the_widest() -> None:
+    red, blue = np.full((50, 200, 3), (255, 0, 0), np.uint8), np.full((30, 90, 3), (0, 0, 255), np.uint8)
+    stacked = stack_sheets([red, blue])
+    assert stacked.shape == (80, 200, 3)
+    assert (stacked[:50] == red).all() and (stacked[50:, :90] == blue).all()
 
 
 def test_known_and_unknown_faces_are_drawn_apart() -> None:

@@ -147,13 +147,13 @@ def test_an_interrupted_run_keeps_what_was_finished(demo_photos, run, tmp_path, 
 
     real = pipeline.embed_photos
 
-    def interrupted(files, model, shards, catalogue, settings, on_progress):
+    def interrupted(files, model, shards, catalogue, settings, on_progress, *, decode):
         def stop(report):
             on_progress(report)
             raise KeyboardInterrupt
 
         small = pipeline.EmbedSettings(chunk_photos=5)
-        return real(files, model, shards, catalogue, small, stop)
+        return real(files, model, shards, catalogue, small, stop, decode=decode)
 
     monkeypatch.setattr(pipeline, "embed_photos", interrupted)
     result = run("index", "--album", tmp_path / "album", demo_photos.archive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def test_the_known_one_is_named_and_the_other_is_not(known_album, demo_photos, r
     assert left["box"][0] < right["box"][0]
     assert left["person"] == "Eileen Collins" and left["reason"] is None and left["probability"] > 0.99
     assert right["person"] is None and "nobody near enough" in right["reason"]
-    keys = {"photo", "box", "confidence", "person", "similarity", "probability", "reason", "nearest"}
+    keys = {"photo", "box", "confidence", "person", "said", "most_like", "similarity", "probability", "reason"}
+    keys |= {"nearest", "face_id", "group"}
     assert set(left) == set(right) == keys
     assert set(left["nearest"][0]) == {"photo", "box", "person", "similarity"}
 
@@ -39,7 +41,9 @@ def test_the_known_one_is_named_and_the_other_is_not(known_album, demo_photos, r
 def test_text_names_each_face_and_the_picture_is_drawn(known_album, demo_photos, run, tmp_path) -> None:
     result = run("who", "--album", known_album, "--explain", "--draw", tmp_path / "out", demo_photos.group)
     assert "1  Eileen Collins (similarity" in result.stdout and "2  unknown: nobody near enough" in result.stdout
-    assert "strangers looks this much like somebody in the album" in result.stdout
+    assert "fewer than 1 in 1,000,000 strangers look this much like Eileen Collins\n" in result.stdout
+    assert re.search(r"\n       \d+ in \d+ strangers looks? this much like Eileen Collins\n", result.stdout)
+    assert re.search(r"\n       0\.\d\d Eileen Collins, .*portrait\.jpg\n", result.stdout)
     drawn = np.asarray(Image.open(tmp_path / "out" / "together-who.jpg").convert("RGB"))
     assert drawn.shape == np.asarray(Image.open(demo_photos.group)).shape
 

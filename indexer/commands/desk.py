@@ -1,0 +1,106 @@
+"""An album on the desk: what the commands share that say something about its faces, or take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from indexer.commands.options import print_json, say
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from indexer.archive import Archive
+    from indexer.face_names import FaceNames, Someone
+    from indexer.people import Action, FaceRef, PeopleStore
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FACE = "FACE"
+"""How a face is called in the help of commands: its id, or PHOTO#2 for the second from the left."""
+
+
+def faces_argument(command: Command) -> Command:
+    """Add ``FACE…`` and ``--group``; the command gets ``faces: tuple[str, ...]`` and ``group: str | None``."""
+    command = click.option("--group", metavar="GROUP", help="All faces of this group instead.")(command)
+    return click.argument("faces", metavar=f"[{FACE}]...", nargs=-1)(command)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """An album, its groups, and the names of its faces."""
+
+    archive: Archive
+    groups: np.ndarray
+    names: FaceNames
+
+    def someone(self, text: str) -> Someone:
+        """Find the person or group that a user means."""
+        from indexer.face_names import find_someone
+
+        return find_someone(self.archive, self.groups, text)
+
+    def chosen(self, faces: Sequence[str], group: str | None) -> np.ndarray:
+        """Give the rows of the faces that a user typed, or of the group."""
+        import numpy as np
+
+        from indexer.grouping.groups import group_number
+
+        if bool(faces) == (group is not None):
+            raise click.UsageError("name faces as PHOTO#2, the second from the left, or a group with --group: not both")
+        if group is None:
+            return self.names.rows(faces)
+        return np.flatnonzero(self.groups == group_number(group, self.groups))
+
+    def refs(self, rows: np.ndarray) -> list[FaceRef]:
+        """Refer to faces as the people file does."""
+        return [self.archive.ref(row) for row in rows.tolist()]
+
+    @contextmanager
+    def people(self, hint: str = "") -> Iterator[PeopleStore]:
+        """Open the people file; where it refuses something, its words name faces as users do.
+
+        Args:
+            hint: added where what was said of pairs of faces is in the way.
+        """
+        from indexer.people import Conflict, PeopleError, PeopleStore
+
+        with PeopleStore(self.archive.album.people) as store:
+            try:
+                yield store
+            except PeopleError as error:
+                in_the_way = isinstance(error, Conflict) and any("the same person" in fact for fact in error.facts)
+                raise click.ClickException(self.names.explain(str(error)) + (hint if in_the_way else "")) from error
+
+    def report(self, action: Action | None, rows: np.ndarray, *, as_json: bool) -> None:
+        """Tell what was done, and how the faces stand now."""
+        if as_json:
+            print_json(self.lines(rows))
+        if action is None:
+            say("Nothing is changed: that was said before.")
+        else:
+            say(f"Done: {self.names.explain(action.text)}. `visavis undo` takes it back.")
+
+    def lines(self, rows: np.ndarray) -> list[dict[str, Any]]:
+        """Give the lines of faces as they stand now, after what was said."""
+        from indexer.answers import album_groups, face_lines
+        from indexer.archive import read_people
+
+        now = replace(self.archive, people=read_people(self.archive.album))
+        return list(face_lines(now, album_groups(now), rows))
+
+
+def lay_out(album: Path) -> Desk:
+    """Read an album for saying something about its faces."""
+    from indexer.album import open_album
+    from indexer.answers import album_groups
+    from indexer.archive import read_archive
+    from indexer.face_names import FaceNames
+
+    archive = read_archive(open_album(album))
+    return Desk(archive, album_groups(archive), FaceNames(archive))

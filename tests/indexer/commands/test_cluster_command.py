@@ -1,0 +1,114 @@
+"""`visavis cluster`: what it says, and what it remembers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from indexer.archive import read_archive
+from indexer.grouping.groups import read_groups
+from indexer.people import PeopleStore
+
+
+def _near(direction: int, seed: int) -> list[float]:
+    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
+    face[direction] += 1
+    return face.tolist()
+
+
+def _photos(*counts: int, first: int = 0) -> dict[str, list[list[float]]]:
+    """Photos of people, the first of whom looks into direction 0, and so on."""
+    return {f"{who}{i}.png": [_near(who, 10 * who + i)] for who, n in enumerate(counts) for i in range(first, n)}
+
+
+@pytest.fixture
+def album(make_album):
+    return make_album(_photos(4, 3, 2, 1))
+
+
+def _cluster(run, album, *options: str):
+    result = run("cluster", "--album", album.root, *options)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def _numbers(run, album) -> dict[str, int | None]:
+    lines = _cluster(run, album, "--json").stdout.splitlines()
+    return {line["photo"].rsplit("/", 1)[1]: line["group"] for line in map(json.loads, lines)}
+
+
+def _name(album, photo: str, name: str, kind: str = "assign") -> None:
+    archive = read_archive(album)
+    row = next(row for row, path in enumerate(archive.paths) if path.endswith(photo))
+    with PeopleStore(album.people) as store:
+        if kind == "ignore":
+            store.ignore([archive.ref(row)])
+        else:
+            store.assign([archive.ref(row)], name, add_to_existing=True)
+
+
+def test_the_first_time_there_is_nothing_to_compare_with(album, run) -> None:
+    result = _cluster(run, album)
+    assert "Since the last time" not in result.stderr
+    assert "3 groups of 9 faces without a name, 1 face alone, in" in result.stderr
+    assert "No group has changed since the last time." in _cluster(run, album).stderr
+
+
+def test_new_and_grown_groups_are_told(album, run, make_album) -> None:
+    _cluster(run, album)
+    make_album({**_photos(6, first=4), "90.png": [_near(9, 90)], "91.png": [_near(9, 91)]})
+    told = _cluster(run, album).stderr
+    assert "  new: 4\n" in told and "  grown: 1 (+2)\n" in told
+
+
+def test_a_group_that_has_a_name_is_gone_and_what_is_left_of_it_proposed(album, run) -> None:
+    before = _numbers(run, album)
+    _name(album, "00.png", "Ann")
+    result = _cluster(run, album)
+    assert f"  gone, since they have a name: {before['01.png']}\n" in result.stderr
+    assert "Proposed: 3 faces for 1 person: Ann (3). `visavis name --accept NAME` takes them" in result.stderr
+    lines = [json.loads(line) for line in _cluster(run, album, "--json").stdout.splitlines()]
+    told = {line["photo"].rsplit("/", 1)[1]: (line["person"], line["proposed"], line["group"]) for line in lines}
+    assert told["00.png"] == ("Ann", None, None) and told["01.png"] == (None, "Ann", None)
+    assert told["10.png"] == (None, None, before["10.png"])
+
+
+def test_a_number_is_never_used_again(album, run, make_album) -> None:
+    numbers = _numbers(run, album)
+    assert sorted({n for n in numbers.values() if n}) == [1, 2, 3]
+    for photo in ("20.png", "21.png"):
+        _name(album, photo, "", kind="ignore")
+    gone = _cluster(run, album)
+    assert "  gone, their faces alone: 3\n" in gone.stderr
+    make_album({"80.png": [_near(8, 80)], "81.png": [_near(8, 81)]})
+    again = _numbers(run, album)
+    assert again["80.png"] == again["81.png"] == 4, "3 is the number of a group that is no more"
+    assert read_groups(album.index / "groups.parquet").next_number == 5
+
+
+def test_groups_of_an_earlier_version_keep_their_numbers(album, run) -> None:
+    faces = read_archive(album).faces.face_ids
+    album.index.mkdir()
+    pq.write_table(pa.table({"face_id": faces, "group": np.full(len(faces), 7)}), album.index / "groups.parquet")
+    numbers = _numbers(run, album)
+    assert numbers["00.png"] == 7 and sorted({n for n in numbers.values() if n}) == [7, 8, 9]
+
+
+def test_a_damaged_groups_file_says_what_to_do(album, run) -> None:
+    _cluster(run, album)
+    (album.index / "groups.parquet").write_bytes(b"PAR1 and no more")
+    result = run("cluster", "--album", album.root)
+    assert result.exit_code == 1 and "delete it and run `visavis cluster` again" in result.stderr
+
+
+def test_the_last_line_says_where_links_begin(album, run, make_album) -> None:
+    assert "as usual for this network: the album is too small" in _cluster(run, album).stderr.splitlines()[-1]
+    random = np.random.default_rng(0)
+    make_album({f"r{i}.png": [random.standard_normal(128).tolist()] for i in range(120)})
+    for options, share in (((), "4.0%"), (("--stricter",), "2.0%"), (("--looser", "--looser"), "14.3%")):
+        last = _cluster(run, album, *options).stderr.splitlines()[-1]
+        assert f"about {share} of the pairs just there are expected to be two people" in last
