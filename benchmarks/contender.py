@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -74,9 +75,19 @@ def _measure(job: Job) -> tuple[dict[str, float], Any]:
 
 
 def cpu_seconds() -> float:
-    """CPU time of all threads of this process and of its children that have ended, user and system."""
+    """CPU time of this process and its children, user and system; of children that live on, on Linux only."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
+    return time.process_time() + children.ru_utime + children.ru_stime + _live_children_seconds()
+
+
+def _live_children_seconds() -> float:
+    ticks = 0
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            with suppress(OSError):  # it has just ended
+                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc(5)
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def peak_rss_bytes() -> int:

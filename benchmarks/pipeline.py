@@ -53,15 +53,17 @@ def visavis(folder: Path, network: str) -> Job:
     """Find and embed faces as ``visavis index`` does, into an album that is empty each time."""
     from benchmarks.ours import one_lane_model
     from embedder.catalogue import read_catalogue
+    from embedder.decode_pool import DecodePool
     from embedder.pipeline import EmbedSettings, embed_photos
     from embedder.scan import scan
 
-    model = one_lane_model(network)
+    model, decoders = one_lane_model(network), DecodePool(1)
 
     def embed(paths: list[Path]) -> int:
         with tempfile.TemporaryDirectory(dir=folder) as shards:
             nothing_yet = read_catalogue(Path(shards))
-            report = embed_photos(scan(paths), model, Path(shards), nothing_yet, EmbedSettings(readers=1))
+            settings = EmbedSettings(readers=1)
+            report = embed_photos(scan(paths), model, Path(shards), nothing_yet, settings, decode=decoders.decode)
         return report.faces
 
     return _job(folder, embed)
