@@ -1,0 +1,101 @@
+"""Batch-hard triplet loss: each face against its least similar partner and its most similar stranger.
+
+Hermans, Beyer & Leibe 2017, "In defense of the triplet loss" (arXiv 1703.07737), eq. 5:
+
+    L = mean over anchors a of  h( max_p d(a, p) - min_n d(a, n) )
+
+with d the Euclidean distance, and h either a hinge, h(x) = max(0, margin + x), or the soft margin,
+h(x) = log(1 + e^(s x)) / s. Embeddings are put on the unit sphere first, because they will be compared
+by cosine; the paper leaves them where they are. There a distance is at most 2, and the paper's soft
+margin (s = 1) never comes near 0: a sharpness of 10 or so restores it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainer.losses.outcome import Average, Outcome, add_rows, cosines_at, full_precision, select_rows
+from trainer.mining import hardest_triplets
+
+_SMALLEST = 1e-12  # no length or distance is divided by less
+
+
+@dataclass(frozen=True)
+class BatchHard:
+    """Batch-hard loss, called with a batch.
+
+    Attributes:
+        margin: by which distance a stranger shall be farther than a partner; None: soft margin.
+        sharpness: s of the soft margin; the hinge does not use it.
+        average: over all triplets, or over those with a loss.
+    """
+
+    margin: float | None = 0.2
+    sharpness: float = 1.0
+    average: Average = "all"
+
+    def __post_init__(self) -> None:
+        if self.margin is not None and not self.margin > 0:
+            raise ValueError(f"the margin must be above 0, or None for a soft margin, not {self.margin}")
+        if not self.sharpness > 0:
+            raise ValueError(f"the sharpness must be above 0, not {self.sharpness}")
+
+    def __call__(self, embeddings: Tensor, labels: Tensor) -> Outcome:
+        """Mine the batch and give its loss.
+
+        Args:
+            embeddings: float (N, D), of any length.
+            labels: int64 (N,), the person of each row.
+        """
+        with full_precision(embeddings) as rows:
+            return Outcome(*_MinedLoss.apply(rows, labels, self))  # type: ignore[no-untyped-call]
+
+    def penalty(self, violations: Tensor) -> tuple[Tensor, Tensor]:
+        """Give h(x) and its slope for violations x = d(a, p) - d(a, n), float (T,)."""
+        if self.margin is None:
+            sharper = violations * self.sharpness
+            return functional.softplus(sharper) / self.sharpness, sharper.sigmoid()
+        losses = functional.relu(violations + self.margin)
+        return losses, (losses > 0).to(losses.dtype)
+
+
+class _MinedLoss(torch.autograd.Function):
+    """Mining, the loss, and its gradient by formula: in a batch of 180 autograd's overhead would be half the time."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, labels: Tensor, settings: BatchHard) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SMALLEST)
+        unit = rows / length
+        triplets = torch.stack(hardest_triplets(unit, labels))
+        anchor, positive, negative = select_rows(unit, triplets).unbind()
+        from_partner, from_stranger = anchor - positive, anchor - negative
+        to_partner = torch.linalg.vector_norm(from_partner, dim=1, keepdim=True)
+        to_stranger = torch.linalg.vector_norm(from_stranger, dim=1, keepdim=True)
+        violations = to_partner - to_stranger
+        losses, slopes = settings.penalty(violations)
+        # With a soft margin every triplet has a loss: active are those whose stranger is nearer.
+        active = ((losses if settings.margin is not None else violations) > 0).sum()
+        count = active.clamp_min(1) if settings.average == "active" else max(1, len(losses))
+        # d(a, p) changes with a by (a - p) / d(a, p), with p by the opposite; the same for n, with the other sign.
+        from_partner *= slopes / to_partner.clamp_min(_SMALLEST)
+        from_stranger *= slopes / to_stranger.clamp_min(_SMALLEST)
+        pulls = torch.stack([from_partner - from_stranger, -from_partner, from_stranger])
+        gradient = add_rows(pulls, triplets, len(rows)) / count
+        along = (gradient * unit).sum(dim=1, keepdim=True)
+        ctx.save_for_backward((gradient - along * unit) / length)
+        share = active / max(1, len(losses))
+        same, different = cosines_at(to_partner.squeeze(1)), cosines_at(to_stranger.squeeze(1))
+        ctx.mark_non_differentiable(share, same, different)
+        loss = losses.sum() / count if len(losses) else rows.sum() * 0  # NaN, if an embedding is no number
+        return loss, share, same, different
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * gradients[0], None, None

@@ -1,0 +1,77 @@
+"""Which networks there are to train, and how one is made from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, get_args
+
+from torch import nn
+
+from trainer.dlib_network import DlibResNet
+from trainer.iresnet import IResNet
+from trainer.sface_network import SFaceNetwork
+from trainer.small_network import SmallNetwork
+
+Kind = Literal["small", "iresnet", "sface", "dlib"]
+
+# (x, y) of the eyes, the nose and the corners of the mouth on a crop of 112×112: the ArcFace template
+# (Deng et al. 2019, arXiv 1801.07698).
+ARCFACE_TEMPLATE = ((38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20))
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """All that is needed to build a network, and to cut its crops. Crops are RGB; the network scales pixels itself.
+
+    Attributes:
+        kind: which architecture.
+        input_size: side of the square crop, pixels.
+        dimension: of an embedding.
+        width: channels of a small network's first layer.
+        depths: residual blocks of each stage, of a small network or an IResNet.
+        template: (x, y) in pixels of the crop where eyes, nose and corners of the mouth shall lie.
+    """
+
+    kind: Kind
+    input_size: int = 112
+    dimension: int = 128
+    width: int = 32
+    depths: tuple[int, ...] = ()
+    template: tuple[tuple[float, float], ...] = ARCFACE_TEMPLATE
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"there is no network {self.kind!r}; there are {', '.join(get_args(Kind))}")
+        if self.input_size < 32 or self.dimension < 1 or self.width < 1 or any(depth < 1 for depth in self.depths):
+            raise ValueError(f"input_size must be at least 32, dimension, width and depths at least 1: {self}")
+        fixed = _FIXED.get(self.kind)
+        if fixed is not None and (self.input_size, self.dimension) != fixed:
+            raise ValueError(
+                f"{self.kind} takes crops of {fixed[0]} pixels and gives {fixed[1]} numbers, "
+                f"not {self.input_size} and {self.dimension}"
+            )
+        if len(self.template) != 5 or any(len(point) != 2 for point in self.template):
+            raise ValueError("a template has five points (x, y)")
+
+
+# Input size and dimension of networks that exist with their weights.
+_FIXED: Mapping[str, tuple[int, int]] = MappingProxyType({"sface": (112, 128), "dlib": (150, 128)})
+
+_BUILDERS: Mapping[Kind, Callable[[NetworkSettings], nn.Module]] = MappingProxyType(
+    {
+        "small": lambda s: SmallNetwork(s.input_size, s.dimension, width=s.width, depths=s.depths or (1, 2, 2)),
+        "iresnet": lambda s: IResNet(s.input_size, s.dimension, depths=s.depths or (3, 4, 14, 3)),
+        "sface": lambda s: SFaceNetwork(),
+        "dlib": lambda s: DlibResNet(),
+    }
+)
+
+
+def build_network(settings: NetworkSettings) -> nn.Module:
+    """Make a network with random weights: float RGB 0-255 (N, 3, size, size) to embeddings (N, dimension).
+
+    The embeddings are not of unit length.
+    """
+    return _BUILDERS[settings.kind](settings)
