@@ -62,9 +62,22 @@ class Photos:
         """Count the files that the album holds, readable or not: neither removed nor gone."""
         return self.count("ok") + self.count("unreadable")
 
+    def place(self, path: str) -> int | None:
+        """Give the number of a path's row, 0 to N − 1; None if it was never seen."""
+        return self._place.get(path)
+
+    def was_read(self, path: str) -> bool:
+        """Whether the content of a file that was seen is known; where it is not, the file could not even be read."""
+        return bool(self._rows.column("content")[self._place[path]].as_py() >= 0)
+
+    def held_at(self, places: np.ndarray) -> Iterator[PhotoRow]:
+        """Yield those of the rows at ``places`` (int64) whose file the album holds, readable or not."""
+        rows = self._rows.take(pa.array(places))
+        return self._read(rows.filter(pc.is_in(rows.column("status"), pa.array(["ok", "unreadable"]))))
+
     def as_they_were(self, path: str, size: int, mtime_ns: int) -> str | None:
         """Give the status of a file if it is still the one that was seen, by size and time; else None."""
-        row = self._place.get(path)
+        row = self.place(path)
         if row is None or (self._sizes[row], self._times[row]) != (size, mtime_ns):
             return None
         return str(self._rows.column("status")[row].as_py())
@@ -114,6 +127,10 @@ class EmbeddedContents:
         row = self._contents.slice(self._place[photo_id], 1)
         return Content(*(row.column(name)[0].as_py() for name in ("width", "height", "taken_at", "n_faces")))
 
+    def number(self, photo_id: str) -> int | None:
+        """Give the number of an embedded content; None if it was never embedded."""
+        return self._place.get(photo_id)
+
     def get(self, photo_id: str) -> Content | None:
         """Give what is known of a content; None if it was never embedded."""
         return self[photo_id] if photo_id in self._place else None
@@ -131,12 +148,22 @@ class Catalogue:
     def __init__(self, tables: AlbumTables) -> None:
         self.photos = Photos(tables.photos, tables.contents.column("photo_id"))
         self.embedded = EmbeddedContents(tables)
+        self._tables = tables
         gone = tables.contents.filter(tables.contents.column("removed"))
         self.removed = frozenset(gone.column("photo_id").to_pylist())
 
+    @cached_property
+    def _paths(self) -> PathsOfContents:
+        return PathsOfContents(self._tables.photos)
+
+    def paths_of(self, photo_id: str) -> list[str]:
+        """Give the paths that show an embedded content, as they were seen; none for another content."""
+        content = self.embedded.number(photo_id)
+        return [] if content is None else self._paths.all_of(content)
+
 
 class PathsOfContents:
-    """For each content the first, in the order of names, of the paths that show it."""
+    """For each content the paths that show it, as they were seen; by number the first in the order of names."""
 
     def __init__(self, photos: pa.Table) -> None:
         self._paths = photos.column("path")
@@ -156,10 +183,15 @@ class PathsOfContents:
     def __getitem__(self, content: int) -> str:
         if (known := self._read.get(content)) is not None:
             return known
-        first, end = np.searchsorted(self._contents, [content, content + 1])
-        if first == end:
+        paths = self.all_of(content)
+        if not paths:
             raise KeyError(f"no file shows content {content}")
-        return str(min(self._paths[int(row)].as_py() for row in self._rows[first:end]))
+        return min(paths)
+
+    def all_of(self, content: int) -> list[str]:
+        """Give every path that shows a content."""
+        first, end = np.searchsorted(self._contents, [content, content + 1])
+        return [str(self._paths[int(row)].as_py()) for row in self._rows[first:end]]
 
 
 def read_catalogue(shards: Path) -> Catalogue:

@@ -15,15 +15,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from embedder.decode import MAX_PIXELS, DecodeError, Photo
 
 WORKER = (sys.executable, "-m", "embedder.decode_worker")
+_KEPT = 128 << 20  # bytes of shared memory that a worker keeps between photos; one huge photo shall not hold its own
+_BYTES_PER_PIXEL = 16  # what decoding may take: three bytes that some decoders hold several times, or once as floats
+_LEAST_MEMORY = 3 << 30
+_CPU_TIME_IS_UP = getattr(signal, "SIGXCPU", 24)
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,21 @@ class DecodeLimits:
     """What one photo may cost.
 
     Attributes:
-        seconds: of waiting for it.
+        seconds: of waiting for it. A decoder whose run was killed ends itself after as many of processor time.
         memory: bytes beyond what an idle decoder takes. Pixels at the limit below take 600 MB, and some decoders hold
             them three times.
         pixels: read from the header, before anything is decoded.
     """
 
     seconds: float = 60.0
-    memory: int = 3 << 30
+    memory: int = _LEAST_MEMORY
     pixels: int = MAX_PIXELS
+
+
+def limits_for(pixels: int) -> DecodeLimits:
+    """Give the limits of a run that takes photos of so many pixels: larger ones may take more memory, and longer."""
+    share = max(1.0, pixels / MAX_PIXELS)
+    return DecodeLimits(60.0 * share, max(_LEAST_MEMORY, _BYTES_PER_PIXEL * pixels), pixels)
 
 
 class DecodePool:
@@ -96,6 +105,8 @@ class DecodePool:
             worker = None
             raise DecodeError(str(lost)) from lost
         finally:
+            if worker is not None:
+                worker.shrink()
             self._idle.put(worker)
 
 
@@ -107,8 +118,7 @@ class _Worker:
     """One process, and the file that it shares with this one."""
 
     def __init__(self, command: Sequence[str], limits: DecodeLimits) -> None:
-        memory = Path("/dev/shm")  # a file that needs no disk, where the system has it
-        self._shared = tempfile.TemporaryFile(dir=memory if os.access(memory, os.W_OK) else None)  # noqa: SIM115
+        self._shared = _shared_file()
         self._limits = limits
         descriptor = self._shared.fileno()
         self._process = subprocess.Popen(
@@ -131,7 +141,8 @@ class _Worker:
         if content:
             with mmap.mmap(self._shared.fileno(), len(content)) as target:
                 target[:] = content
-        order = json.dumps({"bytes": len(content), "max_pixels": self._limits.pixels}) + "\n"
+        limits = {"max_pixels": self._limits.pixels, "seconds": self._limits.seconds}
+        order = json.dumps({"bytes": len(content), **limits}) + "\n"
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(order.encode())
@@ -147,6 +158,11 @@ class _Worker:
         """Copy the pixels of the last answer: uint8 RGB (height, width, 3)."""
         with mmap.mmap(self._shared.fileno(), height * width * 3, access=mmap.ACCESS_READ) as source:
             return np.frombuffer(source, np.uint8, height * width * 3).reshape(height, width, 3).copy()
+
+    def shrink(self) -> None:
+        """Give back the memory of a huge photo."""
+        if os.fstat(self._shared.fileno()).st_size > _KEPT:
+            self._shared.truncate(0)
 
     def end(self) -> None:
         """Let the process end, or make it."""
@@ -183,8 +199,15 @@ class _Worker:
             self._process.kill()
             code = self._process.wait()
         self.end()
-        if code == -signal.SIGKILL:
+        if code in (-signal.SIGKILL, -_CPU_TIME_IS_UP):
             return f"decoding took longer than {self._limits.seconds:g} s, or the system stopped it for want of memory"
         if code < 0:
             return f"the decoder crashed ({signal.Signals(-code).name})"
         return f"the decoder ended without an answer (exit code {code})"
+
+
+def _shared_file() -> IO[bytes]:
+    """Make a file without a name that two processes can map; in memory where the system has such files."""
+    if hasattr(os, "memfd_create"):  # not in /dev/shm: a container has 64 MB of it, and a write beyond them is a crash
+        return os.fdopen(os.memfd_create("visavis-photo"), "w+b")
+    return tempfile.TemporaryFile()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,22 +12,25 @@ from pathlib import Path
 import numpy as np
 
 from embedder.catalogue import Catalogue
-from embedder.decode import DecodeError, Photo, decode
+from embedder.changes import Change, Changes
+from embedder.decode import MAX_PIXELS, DecodeError, Photo, decode
 from embedder.model import EmbeddedFaces, FaceModel
+from embedder.paths import path_text
 from embedder.rows import Content, FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id, removed_row
-from embedder.scan import PhotoFile
+from embedder.scan import PhotoFile, UnusableFile, can_be_read, read_photo, why_unread
 from embedder.shards import write_shard
 
 
 @dataclass(frozen=True)
 class EmbedSettings:
-    """How the work is cut up. None of it changes a row.
+    """How the work is cut up, and which photos are taken. How it is cut up changes no row.
 
     Attributes:
         shard_photos: a shard is closed after this many photos; a kill loses no more than that.
         chunk_photos, chunk_pixels: photos are embedded together until one of the limits is reached.
         readers: threads that read and decode; OpenCV and Pillow let go of the interpreter meanwhile.
-        retry_unreadable: look again at files that could not be read before.
+        retry_unreadable: look again at files that could not be decoded before.
+        max_pixels: larger photos are not decoded. It holds in the decoder that ``embed_photos`` is given.
     """
 
     shard_photos: int = 1024
@@ -35,6 +38,7 @@ class EmbedSettings:
     chunk_pixels: int = 100_000_000
     readers: int = os.cpu_count() or 1
     retry_unreadable: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass
@@ -49,6 +53,10 @@ class EmbedReport:
         removed: new or changed files whose content was removed from the album by hand, and stays so.
         faces: faces found in this run.
         reasons: (path, why) of each file that cannot be read.
+        changes: how many of the files that were embedded or whose content is known are what to the album.
+        moved_from: the former paths of the moved ones.
+        deleted: photos whose files are not there any more, nor anywhere else that was looked at. Whoever scans counts
+            them.
     """
 
     seen: int = 0
@@ -58,6 +66,9 @@ class EmbedReport:
     removed: int = 0
     faces: int = 0
     reasons: list[tuple[str, str]] = field(default_factory=list)
+    changes: Counter[Change] = field(default_factory=Counter)
+    moved_from: set[str] = field(default_factory=set)
+    deleted: int = 0
 
     @property
     def unreadable(self) -> int:
@@ -150,6 +161,7 @@ class _Open:
 
     def __init__(self, shards: Path, model: FaceModel, catalogue: Catalogue, report: EmbedReport) -> None:
         self._known, self._new_twins = catalogue.embedded, dict[str, Content]()
+        self._changes = Changes(catalogue)
         self._parts: list[tuple[list[PhotoRow], list[FaceRows]]] = []
         self._shards, self._model, self._report = shards, model, report
 
@@ -179,6 +191,7 @@ class _Open:
                 row = _photo_row(read, found.get(str(read.photo_id)), self.twin(read.photo_id))
             rows.append(row)
             self._count(row, read)
+            rows += self._former_path(row)
             if row.status == "ok" and row.photo_id is not None:
                 self._new_twins[row.photo_id] = Content(row.width, row.height, row.taken_at, row.n_faces)
         # One step, so that an interrupt leaves both or none.
@@ -193,6 +206,17 @@ class _Open:
             photos = [row for rows, _ in self._parts for row in rows]
             write_shard(self._shards, photos, faces, self._model.spec.fingerprint())
             self._parts = []
+
+    def _former_path(self, row: PhotoRow) -> list[PhotoRow]:
+        """Count what a file is to the album; a moved one's former path gets a row that takes it out."""
+        if row.status != "ok":
+            return []
+        change, former = self._changes.of_file(row.path, str(row.photo_id))
+        self._report.changes[change] += 1
+        if former is None:
+            return []
+        self._report.moved_from.add(former.path)
+        return [former]
 
     def _count(self, row: PhotoRow, read: _ReadPhoto) -> None:
         if read.removed:
@@ -222,11 +246,6 @@ def _photo_row(read: _ReadPhoto, found: EmbeddedFaces | None, twin: Content | No
     )
 
 
-def path_text(path: Path) -> str:
-    r"""Write a path as text; bytes that are not UTF-8 become ``\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _read(
     file: PhotoFile,
     twin_of: Callable[[str], Content | None],
@@ -237,9 +256,9 @@ def _read(
     if file.problem is not None:
         return _ReadPhoto(file, reason=file.problem)
     try:
-        content = file.path.read_bytes()
-    except OSError as error:
-        return _ReadPhoto(file, reason=f"cannot be read: {error.strerror}")
+        content = read_photo(file.path)
+    except (OSError, UnusableFile) as error:
+        return _ReadPhoto(file, reason=why_unread(error))
     name = photo_id(content)
     if name in removed:
         return _ReadPhoto(file, name, removed=True)
@@ -253,9 +272,18 @@ def _read(
 
 
 def is_known(file: PhotoFile, catalogue: Catalogue, settings: EmbedSettings) -> bool:
-    """Whether the catalogue has this file as it is now, by path, size and time."""
-    status = catalogue.photos.as_they_were(path_text(file.path), file.size, file.mtime_ns)
-    return status in ("ok", "removed") or (status == "unreadable" and not settings.retry_unreadable)
+    """Whether the catalogue has this file as it is now, by path, size and time.
+
+    A file that could not even be read then, for want of permission or of a drive that answers, counts as new once
+    it can be.
+    """
+    path = path_text(file.path)
+    status = catalogue.photos.as_they_were(path, file.size, file.mtime_ns)
+    if status != "unreadable":
+        return status in ("ok", "removed")
+    if settings.retry_unreadable:
+        return False
+    return catalogue.photos.was_read(path) or file.problem is not None or not can_be_read(file.path)
 
 
 def _count_known(

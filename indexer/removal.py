@@ -7,7 +7,6 @@ is gone: it comes back with the file.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ import numpy as np
 
 from embedder.catalogue import Catalogue
 from embedder.compaction import Rewrite, compact_shards
-from embedder.pipeline import path_text
+from embedder.paths import is_below, is_missing, path_text
 from embedder.rows import PhotoRow, gone_row, no_faces, removed_row
 from embedder.shards import list_shards, read_manifest, write_shard
 from embedder.tables import read_tables
@@ -105,8 +104,8 @@ def missing_photos(catalogue: Catalogue, below: Sequence[Path]) -> list[Change]:
     folders = [_text(path) for path in below]
     changes = []
     for row in sorted(catalogue.photos.values(), key=lambda row: row.path):
-        inside = not folders or any(_is_below(row.path, folder) for folder in folders)
-        if inside and row.status in _HELD and _is_missing(row.path):
+        inside = not folders or any(is_below(row.path, folder) for folder in folders)
+        if inside and row.status in _HELD and is_missing(row.path):
             changes.append(Change(gone_row(row.photo_id, row.path, row.size, row.mtime_ns), row.n_faces))
     return changes
 
@@ -127,7 +126,7 @@ def doubtful_folders(catalogue: Catalogue, changes: Iterable[Change]) -> list[tu
     doubtful: list[str] = []
     for folder in sorted(lost):
         enough = of_folder[folder] >= MANY or folder == whole
-        within = len(folder) >= len(whole) and not any(_is_below(folder, outer) for outer in doubtful)
+        within = len(folder) >= len(whole) and not any(is_below(folder, outer) for outer in doubtful)
         if enough and within and 2 * lost[folder] > of_folder[folder]:
             doubtful.append(folder)
     return [(folder, lost[folder], of_folder[folder]) for folder in doubtful]
@@ -135,8 +134,14 @@ def doubtful_folders(catalogue: Catalogue, changes: Iterable[Change]) -> list[tu
 
 def write_changes(album: Album, changes: Sequence[Change]) -> None:
     """Let changes hold from now on. The caller holds the album's lock."""
-    dimension = read_manifest(list_shards(album.shards)[-1]).dimension
-    write_shard(album.shards, [change.row for change in changes], no_faces(dimension), album.fingerprint)
+    end_rows(album, [change.row for change in changes])
+
+
+def end_rows(album: Album, rows: Sequence[PhotoRow]) -> None:
+    """Let rows that take photos out hold from now on; without any nothing is written. The caller holds the lock."""
+    if rows:
+        dimension = read_manifest(list_shards(album.shards)[-1]).dimension
+        write_shard(album.shards, rows, no_faces(dimension), album.fingerprint)
 
 
 def compact_album(
@@ -207,7 +212,7 @@ def _below(catalogue: Catalogue, asked: Sequence[Path], statuses: Sequence[str],
     every, found, strange = set(known), set(), []
     for path in asked:
         text = _text(path)
-        named = {text} if text in every else {other for other in known if _is_below(other, text)}
+        named = {text} if text in every else {other for other in known if is_below(other, text)}
         if not named:
             strange.append(str(path))
         found |= named
@@ -221,30 +226,5 @@ def _text(path: Path) -> str:
     return path_text(path.resolve() if path.is_dir() else path.parent.resolve() / path.name)
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
 def _folders(path: str) -> Iterator[str]:
     return (str(folder) for folder in Path(path).parents)
-
-
-def _is_missing(text: str) -> bool:
-    r"""Whether no file has this path; bytes that were written as ``\xNN`` are looked for as such."""
-    try:
-        file_path(text).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def file_path(text: str) -> Path:
-    r"""Give the path of a file from how the album writes it; ``\xNN`` may be a byte, or be meant as it stands."""
-    plain = Path(text)
-    if "\\x" not in text or os.path.lexists(plain):
-        return plain
-    pieces = re.split(rb"\\x([89a-f][0-9a-f])", os.fsencode(text))
-    pieces[1::2] = [bytes([int(code, 16)]) for code in pieces[1::2]]
-    return Path(os.fsdecode(b"".join(pieces)))

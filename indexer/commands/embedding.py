@@ -15,9 +15,12 @@ from indexer.commands.options import say
 from indexer.commands.progress import progress
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from embedder.catalogue import Catalogue
+    from embedder.file_list import FileList
     from embedder.model import FaceModel
     from embedder.pipeline import EmbedReport, EmbedSettings
-    from embedder.scan import PhotoFile
     from indexer.album import Album
     from indexer.archive import Archive
 
@@ -32,15 +35,16 @@ def add_photos(
     Returns:
         what was done, and the album as it stands now; it may be without any face.
     """
+    from embedder.file_list import FileList
     from embedder.scan import scan
     from indexer.album import writing
 
-    files = list(scan(roots))
-    if not files:
+    files = FileList(scan(roots))
+    if not len(files):
         raise click.ClickException(f"no photo in {', '.join(str(r) for r in roots)}: nothing to do")
     with writing(root), _terminate_as_interrupt():
         album = _album_for(root, model)
-        report = _embed(files, album, device, settings)
+        report = _embed(files, roots, album, device, settings)
         return report, _refresh_index(album)
 
 
@@ -53,31 +57,59 @@ def _album_for(root: Path, model: str | None) -> Album:
     return open_or_create(root, model, choose_model(model).fingerprint())
 
 
-def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
+def _embed(files: FileList, roots: Sequence[Path], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
     from embedder.catalogue import read_catalogue
-    from embedder.decode_pool import DecodePool
-    from embedder.pipeline import EmbedReport, embed_photos, is_known
+    from embedder.changes import unseen
+    from embedder.pipeline import EmbedReport
     from embedder.shards import remove_unfinished
+    from indexer.removal import end_rows
 
     remove_unfinished(album.shards)
     catalogue = read_catalogue(album.shards)
-    new = [file for file in files if not is_known(file, catalogue, settings)]
-    if not new:  # spares loading the model
-        return EmbedReport(seen=len(files), unchanged=len(files))
-    model = load_model(album, device)
-    with progress(len(new), "photos") as update, DecodePool(settings.readers) as decoders:
+    new, seen = _sift(files, catalogue, settings)
+    # Without a new photo the model is not even loaded.
+    report = _embed_new(new, album, catalogue, device, settings) if len(new) else EmbedReport()
+    report.seen, report.unchanged = len(files), len(files) - len(new)
+    left = unseen(catalogue, roots, seen, report.moved_from)
+    report.deleted = left.deleted
+    end_rows(album, left.stale)
+    _say_unreadable(report)
+    return report
+
+
+def _sift(files: FileList, catalogue: Catalogue, settings: EmbedSettings) -> tuple[FileList, np.ndarray]:
+    """Find the files that the album does not know as they are: (those, bool which paths of the catalogue are there)."""
+    import numpy as np
+
+    from embedder.file_list import FileList
+    from embedder.paths import path_text
+    from embedder.pipeline import is_known
+
+    new, seen = FileList(), np.zeros(len(catalogue.photos), bool)
+    for file in files:
+        place = catalogue.photos.place(path_text(file.path))
+        if place is not None:
+            seen[place] = True
+        if not is_known(file, catalogue, settings):
+            new.add(file)
+    return new, seen
+
+
+def _embed_new(new: FileList, album: Album, catalogue: Catalogue, device: str, settings: EmbedSettings) -> EmbedReport:
+    from embedder.decode_pool import DecodePool, limits_for
+    from embedder.pipeline import embed_photos
+
+    model, limits = load_model(album, device), limits_for(settings.max_pixels)
+    with progress(len(new), "photos") as update, DecodePool(settings.readers, limits) as decoders:
 
         def tell(report: EmbedReport) -> None:
             update(report.finished, report.faces)
 
         try:
-            report = embed_photos(new, model, album.shards, catalogue, settings, tell, decode=decoders.decode)
+            return embed_photos(new, model, album.shards, catalogue, settings, tell, decode=decoders.decode)
         except KeyboardInterrupt:
             say("Stopped. What was finished is kept: the same command goes on from there.")
             raise
-    report.seen, report.unchanged = len(files), len(files) - len(new)
-    _say_unreadable(report)
-    return report
 
 
 def _refresh_index(album: Album) -> Archive:

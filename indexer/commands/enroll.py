@@ -110,7 +110,7 @@ def choose_faces(archive: Archive, folders: dict[str, Path]) -> Iterator[Enrolle
     """Decide for each photo below the person folders which face is the person's."""
     import numpy as np
 
-    from embedder.pipeline import path_text
+    from embedder.paths import path_text
     from embedder.scan import scan
 
     for name, folder in folders.items():

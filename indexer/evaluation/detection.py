@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from embedder.pipeline import path_text
+from embedder.paths import path_text
 from embedder.rows import PhotoRow
 from indexer.archive import Archive
 from indexer.evaluation.central_faces import EvaluationError

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from embedder.decode import DecodeError, decode
-from embedder.decode_pool import DecodeLimits, DecodePool
+import embedder.decode_pool
+from embedder.decode import MAX_PIXELS, DecodeError, decode
+from embedder.decode_pool import DecodeLimits, DecodePool, limits_for
 
 
 def picture(side: int = 40, colour: int = 0, form: str = "PNG", exif: Image.Exif | None = None) -> bytes:
@@ -126,6 +127,45 @@ def test_the_limit_of_pixels_holds_there():
         pool.decode(picture())
 
 
+def test_larger_photos_may_take_more():
+    assert limits_for(MAX_PIXELS) == DecodeLimits()
+    assert limits_for(1_000_000) == DecodeLimits(pixels=1_000_000)
+    assert limits_for(10 * MAX_PIXELS) == DecodeLimits(600, 160 * MAX_PIXELS, 10 * MAX_PIXELS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_huge_photo_gives_its_memory_back(monkeypatch: pytest.MonkeyPatch):
+    """What two processes share stays allocated as long as the file has its size."""
+    monkeypatch.setattr(embedder.decode_pool, "_KEPT", 100_000)
+    with DecodePool(1) as pool:
+        pool.decode(picture(60))
+        assert 60 * 63 * 3 <= shared_bytes() <= 100_000
+        assert pool.decode(picture(300)).pixels.shape == (300, 303, 3)
+        assert shared_bytes() == 0
+        with pytest.raises(DecodeError):
+            pool.decode(b"x" * 200_000)
+        assert shared_bytes() == 0
+        np.testing.assert_array_equal(pool.decode(picture(60)).pixels, decode(picture(60)).pixels)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no such files on this system")
+def test_a_small_dev_shm_does_no_harm():
+    """In a container it holds 64 MB; a write beyond them would kill the process."""
+    with DecodePool(1) as pool:
+        pool.decode(picture())
+        assert [link for link in links() if "/dev/shm" in link] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit is the kernel's")
+def test_a_decoder_that_nobody_waits_for_ends_itself(obeying: Callable[[str], tuple[str, ...]]):
+    """Its parent was killed while it computed without end; here the parent waits longer than the processor's time."""
+    patient = "worker._limit_time(0.2)\n        while True: pass"
+    with DecodePool(1, DecodeLimits(seconds=50), command=obeying(patient)) as pool:
+        with pytest.raises(DecodeError, match="took longer"):
+            pool.decode(b"wrong")
+        assert pool.decode(picture()).pixels.shape == (40, 43, 3)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are counted in /proc")
 def test_nothing_is_left_running():
     with DecodePool(2) as pool, ThreadPoolExecutor(2) as threads:
@@ -142,6 +182,28 @@ def test_closing_waits_for_what_is_being_decoded(obeying: Callable[[str], tuple[
             threading.Event().wait(0.2)
         with pytest.raises(DecodeError, match="unknown format"):
             asked.result()
+
+
+def links() -> list[str]:
+    """What the open descriptors of this process stand for."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.append(str(entry.readlink()))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def shared_bytes() -> int:
+    """The size of the file that this process shares with its one worker."""
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            if "visavis-photo" in str(entry.readlink()):
+                return entry.stat().st_size
+        except FileNotFoundError:
+            continue
+    raise AssertionError("there is none")
 
 
 def children() -> list[int]:

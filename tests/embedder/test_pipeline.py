@@ -25,7 +25,8 @@ from embedder.catalogue import read_catalogue, shown_faces
 from embedder.compaction import compact_shards, plan_compaction
 from embedder.decode import Photo, decode
 from embedder.model import EmbeddedFaces
-from embedder.pipeline import EmbedReport, EmbedSettings, embed_photos, is_known, path_text
+from embedder.paths import path_text
+from embedder.pipeline import EmbedReport, EmbedSettings, embed_photos, is_known
 from embedder.rows import PhotoRow, face_id, gone_row, no_faces, photo_id, removed_row
 from embedder.scan import PhotoFile, scan
 from embedder.shard_check import check_shard
@@ -323,6 +324,51 @@ def test_what_could_not_be_read_is_left_alone_until_asked_for(archive: Path, sha
     again = dataclasses.replace(SMALL_STEPS, retry_unreadable=True)
     assert counts(embed(archive, shards)) == {"seen": 13, "unchanged": 13}
     assert counts(embed(archive, shards, settings=again)) == {"seen": 13, "unchanged": 11, "unreadable": 2}
+
+
+def test_a_file_that_could_not_even_be_read_is_tried_again_once_it_can(
+    archive: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A drive did not answer, or permission was wanting: neither changes the file's size or time."""
+    readable = False
+    really = embedder.pipeline.read_photo
+
+    def read(path: Path) -> bytes:
+        if path.name == "005.png" and not readable:
+            raise OSError(5, "Input/output error")
+        return really(path)
+
+    monkeypatch.setattr(embedder.pipeline, "read_photo", read)
+    monkeypatch.setattr(embedder.pipeline, "can_be_read", lambda path: readable)
+    assert (str(archive / "005.png"), "cannot be read: Input/output error") in embed(archive, shards).reasons
+    assert counts(embed(archive, shards)) == {"seen": 13, "unchanged": 13}, "a row for each run would be too many"
+    readable = True
+    assert counts(embed(archive, shards)) == {"seen": 13, "unchanged": 12, "embedded": 1, "faces": 2}
+    assert read_catalogue(shards).photos[str(archive / "005.png")].n_faces == 2
+
+
+def test_a_moved_photo_leaves_its_former_path_in_the_same_shard(archive: Path, shards: Path):
+    """So that a kill leaves both rows or none."""
+    embed(archive, shards)
+    (archive / "005.png").rename(archive / "moved.png")
+    report = embed(archive, shards)
+    assert (report.changes, report.moved_from) == ({"moved": 1}, {str(archive / "005.png")})
+    rows = read_photos(list_shards(shards)[-1])
+    assert [(Path(row.path).name, row.status) for row in rows] == [("moved.png", "ok"), ("005.png", "gone")]
+    assert report.finished == 1
+    (archive / "moved.png").rename(archive / "005.png")
+    assert embed(archive, shards).changes == {"moved": 1}, "and back again"
+    assert read_catalogue(shards).photos[str(archive / "005.png")].status == "ok"
+
+
+def test_what_each_file_is_to_the_album_is_counted(archive: Path, shards: Path):
+    first = embed(archive, shards).changes
+    assert first == {"new": 10, "duplicate": 1}
+    put(archive / "005.png", 600)
+    put(archive / "copy.png", 6, faces=0)
+    put(archive / "other.png", 601)
+    os.utime(archive / "003.png", ns=(1, 1))
+    assert embed(archive, shards).changes == {"changed": 1, "duplicate": 1, "new": 1, "touched": 1}
 
 
 def test_a_repaired_photo_is_embedded(archive: Path, shards: Path):

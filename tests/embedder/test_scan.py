@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedder.scan import PHOTO_SUFFIXES, PhotoFile, scan
+from embedder.scan import PHOTO_SUFFIXES, PhotoFile, UnusableFile, can_be_read, read_photo, scan, why_unread
 
 
 def touch(path: Path, content: bytes = b"x") -> Path:
@@ -188,3 +188,70 @@ def test_names_that_are_not_utf8_are_found(tmp_path: Path):
         pytest.skip("this file system takes no such names: left out names that are not UTF-8")
     touch(tmp_path / "größe\n.jpg")
     assert [os.fsencode(file.path.name) for file in scan([tmp_path])] == [b"caf\xe9.jpg", "größe\n.jpg".encode()]
+
+
+@pytest.mark.parametrize(
+    ("start", "found"),
+    [
+        (b"\xff\xd8\xff\xe0" + bytes(20), True),
+        (b"\x89PNG\r\n\x1a\n", True),
+        (b"\0\0\0\x18ftypheic", True),
+        (b"\0\0\0\x18ftypavif", True),
+        (b"RIFF\0\0\0\0WEBP", True),
+        (b"RIFF\0\0\0\0WAVE", False),
+        (b"\0\0\0\x18ftypmp42", False),
+        (b"#!/bin/sh\n", False),
+        (b"", False),
+    ],
+)
+def test_a_file_without_a_suffix_counts_if_it_begins_like_a_photo(start: bytes, found: bool, tmp_path: Path):
+    touch(tmp_path / "IMG_0001", start)
+    touch(tmp_path / "IMG_0002.dat", start)
+    assert names(tmp_path) == (["IMG_0001"] if found else [])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system: left out that none is opened")
+def test_a_fifo_without_a_suffix_is_left_alone(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    assert names(tmp_path) == []
+
+
+def test_bins_and_thumbnails_of_other_systems_are_left_alone(tmp_path: Path):
+    for name in ("@eaDir/a.jpg", "$RECYCLE.BIN/b.jpg", "#recycle/c.jpg", "__MACOSX/d.jpg", "seen/e.jpg"):
+        touch(tmp_path / name)
+    assert names(tmp_path) == ["seen/e.jpg"]
+    assert names(tmp_path, [tmp_path / "@eaDir"]) == ["@eaDir/a.jpg"]
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_a_photo_is_read_whole(tmp_path: Path):
+    path = touch(tmp_path / "a.jpg", b"12345")
+    assert read_photo(path, 5) == b"12345" and can_be_read(path)
+    with pytest.raises(UnusableFile, match="GB are more than the limit"):
+        read_photo(path, 4)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path):
+    with (tmp_path / "a.jpg").open("wb") as file:
+        file.truncate(3 << 30)  # it has no blocks on the disk
+    with pytest.raises(UnusableFile) as caught:
+        read_photo(tmp_path / "a.jpg")
+    assert why_unread(caught.value) == "3.2 GB are more than the limit of 2.1 GB"
+    assert not can_be_read(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system: left out that none is waited for")
+def test_a_pipe_that_took_a_photos_place_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(UnusableFile, match="not a regular file"):
+        read_photo(tmp_path / "a.jpg")
+    assert not can_be_read(tmp_path / "a.jpg")
+
+
+def test_a_file_that_vanished_says_so(tmp_path: Path):
+    with pytest.raises(FileNotFoundError) as caught:
+        read_photo(tmp_path / "a.jpg")
+    assert why_unread(caught.value) == "cannot be read: No such file or directory"
+    assert not can_be_read(tmp_path / "a.jpg")

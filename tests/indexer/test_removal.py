@@ -11,6 +11,7 @@ import pytest
 
 from embedder.catalogue import read_catalogue
 from embedder.compaction import plan_compaction
+from embedder.paths import file_path
 from embedder.rows import PhotoRow, no_faces
 from embedder.shards import write_shard
 from indexer.album import Album
@@ -21,7 +22,6 @@ from indexer.removal import (
     RemovalError,
     compact_album,
     doubtful_folders,
-    file_path,
     missing_photos,
     removal,
     restoration,

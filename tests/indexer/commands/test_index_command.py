@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from embedder.catalogue import shown_faces
+from embedder.catalogue import read_catalogue, shown_faces
 from embedder.pretrained import WEIGHT_FILES
 from embedder.tables import read_tables
 
@@ -32,7 +33,7 @@ def test_a_second_run_embeds_nothing_and_loads_no_model(demo_album, demo_photos,
     assert result.exit_code == 0, result.output
     line = json.loads(result.stdout)
     assert (line["photos"], line["faces"], line["new_photos"], line["unreadable"]) == (19, 18, 0, 1)
-    assert set(line) == {"photos", "faces", "new_photos", "unreadable", "seconds"}
+    assert (line["unchanged"], line["new"], line["deleted"], line["newly_unreadable"]) == (19, 0, 0, 0)
 
 
 def test_an_unreadable_file_is_named_with_its_reason(demo_album, run) -> None:
@@ -41,18 +42,50 @@ def test_an_unreadable_file_is_named_with_its_reason(demo_album, run) -> None:
     assert row["photo"].endswith("broken.jpg") and row["reason"].startswith("broken JPEG")
 
 
-def test_new_moved_changed_and_unreadable_photos(demo_album, demo_photos, run, tmp_path) -> None:
+def test_new_moved_changed_deleted_and_duplicate_photos_are_told_apart(demo_album, demo_photos, run, tmp_path) -> None:
     folder = tmp_path / "more"
     folder.mkdir()
     shutil.copy(demo_photos.group, folder / "copy.jpg")
     (folder / "empty.jpg").write_bytes(b"")
-    result = run("index", "--album", demo_album, folder)
-    assert "0 new photos with 0 faces, 0 unchanged, 1 moved or copied, 1 unreadable" in result.stderr
-    assert "empty.jpg: the file is empty" in result.stderr
-    shutil.copy(demo_photos.archive / "eileen" / "dark.jpg", folder / "copy.jpg")
-    result = run("index", "--album", demo_album, folder)
-    assert "1 unchanged, 1 moved or copied" in result.stderr, result.stderr
+    first = run("index", "--album", demo_album, folder)
+    assert "0 new photos, 1 duplicate, 1 unreadable; 0 new faces" in first.stderr
+    assert "empty.jpg: the file is empty" in first.stderr
+    (folder / "copy.jpg").rename(folder / "elsewhere.jpg")
+    assert "0 new photos, 1 moved, 1 unchanged; 0 new faces" in run("index", "--album", demo_album, folder).stderr
+    picture = Image.open(demo_photos.group)
+    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(folder / "elsewhere.jpg")
+    (folder / "empty.jpg").unlink()
+    changed = json.loads(run("index", "--album", demo_album, "--json", folder).stdout)
+    assert (changed["new"], changed["changed"], changed["new_photos"], changed["new_faces"]) == (0, 1, 1, 2)
+    assert changed["unreadable"] == 1, "what is said of a file that could not be read ends with it"
+    (folder / "elsewhere.jpg").rename(tmp_path / "out of sight.jpg")
+    picture.resize((300, 300)).save(folder / "new.jpg")
+    gone = run("index", "--album", demo_album, folder)
+    assert "1 new photo, 1 deleted; 2 new faces" in gone.stderr and "`visavis remove --missing`" in gone.stderr
+    assert json.loads(run("status", "--album", demo_album, "--json").stdout)["photos"] == changed["photos"] + 1
     assert run("verify", "--album", demo_album).exit_code == 0
+
+
+def test_a_moved_photo_is_found_where_it_is_now(demo_album, demo_photos, run, tmp_path) -> None:
+    """And no longer where it was, though that comes first by name."""
+    folder = tmp_path / "more"
+    folder.mkdir()
+    Image.open(demo_photos.group).resize((310, 310)).save(folder / "a.jpg")
+    run("index", "--album", demo_album, folder)
+    (folder / "a.jpg").rename(folder / "z.jpg")
+    run("index", "--album", demo_album, folder)
+    shown = {row.path for row in read_catalogue(demo_album / "shards").photos.of_status("ok")}
+    assert str(folder / "z.jpg") in shown and str(folder / "a.jpg") not in shown
+
+
+def test_the_limit_of_pixels_can_be_chosen(demo_album, run, tmp_path) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    Image.new("RGB", (1200, 1000)).save(folder / "large.png")
+    small = run("index", "--album", demo_album, "--max-megapixels", 1, folder)
+    assert "1200×1000 pixels are more than the limit of 1 million" in small.stderr
+    assert "1 unchanged" in run("index", "--album", demo_album, folder).stderr
+    assert "1 new photo" in run("index", "--album", demo_album, "--retry-unreadable", folder).stderr
 
 
 def test_an_empty_folder_is_an_error_that_says_so(run, tmp_path) -> None:
