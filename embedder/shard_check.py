@@ -8,6 +8,7 @@ import numpy as np
 
 from embedder.shards import (
     MANIFEST,
+    PHOTOS,
     Manifest,
     ShardError,
     file_sha256,
@@ -40,6 +41,18 @@ def check_shard(shard: Path) -> list[str]:
     if not problems:
         problems = _check_references(shard, manifest)
     return problems
+
+
+def photos_are_whole(shard: Path) -> bool:
+    """Whether the manifest and the photo rows of a shard are what was written, whatever became of the faces.
+
+    Raises:
+        embedder.shards.ShardError, OSError: if a file is missing or damaged so that it cannot be read.
+    """
+    manifest = read_manifest(shard)
+    if (shard / MANIFEST).read_bytes() != manifest_bytes(manifest):
+        return False
+    return file_sha256(shard / PHOTOS) == manifest.sha256.get(PHOTOS)
 
 
 def _check_references(shard: Path, manifest: Manifest) -> list[str]:

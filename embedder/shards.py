@@ -27,7 +27,7 @@ from embedder.rows import FaceColumns, FaceRows, PhotoRow
 from embedder.vectors import Vectors
 
 FORMAT = 1
-_PHOTOS, _FACES, MANIFEST = "photos.parquet", "faces.parquet", "manifest.json"
+PHOTOS, _FACES, MANIFEST = "photos.parquet", "faces.parquet", "manifest.json"
 _TEMPORARY = ".tmp-"
 _SHARD_NAME = re.compile(r"([0-9]+)(?:\.([0-9]+))?")  # number, generation
 
@@ -144,7 +144,7 @@ def _write(target: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprin
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         making.mkdir(mode=0o700)
-        pq.write_table(_photo_table(photos), making / _PHOTOS, write_page_checksum=True, compression="zstd")
+        pq.write_table(_photo_table(photos), making / PHOTOS, write_page_checksum=True, compression="zstd")
         pq.write_table(
             _face_table(faces),
             making / _FACES,
@@ -158,10 +158,10 @@ def _write(target: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprin
             int(faces.embeddings.shape[1]),
             len(photos),
             len(faces),
-            {name: file_sha256(making / name) for name in (_PHOTOS, _FACES)},
+            {name: file_sha256(making / name) for name in (PHOTOS, _FACES)},
         )
         (making / MANIFEST).write_bytes(manifest_bytes(manifest))
-        for name in (_PHOTOS, _FACES, MANIFEST):
+        for name in (PHOTOS, _FACES, MANIFEST):
             (making / name).chmod(0o600)
             _flush(making / name)
         _flush(making)
@@ -179,7 +179,7 @@ def read_photo_table(shard: Path) -> pa.Table:
     Raises:
         ShardError: if a page does not match its checksum or the file is no Parquet.
     """
-    return _read(shard / _PHOTOS, PHOTO_SCHEMA)
+    return _read(shard / PHOTOS, PHOTO_SCHEMA)
 
 
 def read_photos(shard: Path) -> list[PhotoRow]:

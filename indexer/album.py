@@ -6,12 +6,15 @@ import json
 import os
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+
+from indexer.seals import SEALED, SUFFIX, seal_bytes, seal_path
 
 if sys.platform == "win32":
     import msvcrt
@@ -99,7 +102,7 @@ def open_or_create(root: Path, model: str, fingerprint: str) -> Album:
         album = open_album(root)
         require_model(album, model, fingerprint)
         return album
-    if root.is_dir() and any(entry.name != ".lock" for entry in root.iterdir()):
+    if root.is_dir() and not _is_unfinished(root):
         raise AlbumError(f"{root} is no album and is not empty: choose another folder with --album")
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     root.chmod(0o700)
@@ -109,6 +112,15 @@ def open_or_create(root: Path, model: str, fingerprint: str) -> Album:
     album.shards.mkdir(mode=0o700, exist_ok=True)
     write_whole(root / "album.json", (json.dumps(about, indent=1) + "\n").encode())
     return album
+
+
+def _is_unfinished(root: Path) -> bool:
+    """Whether a folder holds nothing, or what a run left that was killed while it made the album."""
+    for entry in root.iterdir():
+        known = entry.name in (".lock", f"album.json{SUFFIX}") or entry.name.startswith(".tmp-")
+        if not known and not (entry.name == "shards" and entry.is_dir() and not any(entry.iterdir())):
+            return False
+    return True
 
 
 def require_model(album: Album, model: str, fingerprint: str) -> None:
@@ -148,8 +160,20 @@ def writing(root: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file so that a kill at any moment leaves the old one or the new one, private to the user."""
-    making = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    """Replace a file so that a kill at any moment leaves the old one or the new one, private to the user.
+
+    One of the names in ``indexer.seals`` gets its checksum beside it.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written; the old file is still there then.
+    """
+    if path.name in SEALED:
+        _replace(seal_path(path), seal_bytes(path, content))
+    _replace(path, content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    making = path.with_name(f".tmp-{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(content)
@@ -158,6 +182,17 @@ def write_whole(path: Path, content: bytes) -> None:
         making.replace(path)
     finally:
         making.unlink(missing_ok=True)
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Let a rename in a folder outlast a power cut."""
+    if sys.platform != "win32":  # where folders cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _lock(handle: int) -> None:

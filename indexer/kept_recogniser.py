@@ -48,6 +48,11 @@ def _content(arrays: Mapping[str, np.ndarray]) -> bytes:
     return hashlib.sha256(body).digest() + body
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether the file is there and not what was written."""
+    return path.exists() and _read(path) is None
+
+
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     """Read what was kept; None if there is nothing, or not what was written."""
     try:

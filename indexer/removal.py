@@ -24,6 +24,7 @@ from embedder.tables import read_tables
 from indexer.album import Album, write_whole
 from indexer.grouping.groups import FILE_NAME, LINKS_NAME, Groups, read_groups, read_links, write_groups, write_links
 from indexer.grouping.regrouping import CHANGES_NAME
+from indexer.seals import SUFFIX
 
 MANY = 20
 """Photos of a folder of which more than half must be there, or the folder itself may be missing: a drive, say."""
@@ -162,14 +163,14 @@ def compact_album(
     compact_shards(album.shards, plan, on_progress)
     if plan:
         forget_derived(album)  # a reader may have made some of it anew meanwhile, of what it had read before
-        _forget_groups(album)
+        forget_groups(album)
 
 
 def forget_derived(album: Album) -> None:
     """Delete all that is derived but the groups and their history, which hold no vector. The rest is made anew."""
     entries = list(album.index.iterdir()) if album.index.is_dir() else []
     for path in entries:
-        if path.name in (FILE_NAME, LINKS_NAME, CHANGES_NAME):
+        if path.name.removesuffix(SUFFIX) in (FILE_NAME, LINKS_NAME, CHANGES_NAME):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -177,7 +178,7 @@ def forget_derived(album: Album) -> None:
             path.unlink(missing_ok=True)
 
 
-def _forget_groups(album: Album) -> None:
+def forget_groups(album: Album) -> None:
     """Leave the faces out of the groups that are in no shard any more."""
     if not any((album.index / name).exists() for name in (FILE_NAME, LINKS_NAME)):
         return

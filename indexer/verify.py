@@ -15,9 +15,17 @@ from indexer.album import Album, AlbumError
 from indexer.archive import Archive, read_archive_even_empty
 from indexer.grouping.groups import FILE_NAME, GroupsError, read_groups
 from indexer.index import check_index
+from indexer.kept_recogniser import FILE_NAME as RECOGNISER
+from indexer.kept_recogniser import is_damaged
 from indexer.people import PeopleError, PeopleStore
+from indexer.people.log import FACT_TABLES
+from indexer.people.seal import check_people_seal
+from indexer.seals import broken_seals
 from indexer.search.base_files import check_base
 from indexer.snapshot import check_snapshots
+
+CACHES = ("faces.json", "neighbours.npz")
+"""Sealed files of the index folder that can be made anew; of groups the numbers would be lost."""
 
 
 def problems(album: Album) -> Iterator[str]:
@@ -29,11 +37,36 @@ def problems(album: Album) -> Iterator[str]:
             yield problem
     yield from _shard_numbers(album)
     yield from _people_file(album)
-    yield from check_index(album.index)
-    yield from check_base(album.index)
-    yield from check_snapshots(album)
+    yield from derived_problems(album)
+    yield from _other_files(album)
     if not damaged:
         yield from _references(album)
+
+
+def derived_problems(album: Album) -> list[str]:
+    """Find what is wrong with the files that can be made anew from the shards, a sentence each."""
+    return [*check_index(album.index), *check_base(album.index), *check_snapshots(album), *_kept(album)]
+
+
+def _kept(album: Album) -> Iterator[str]:
+    """Files of the index folder that are made anew as soon as one is not what was written."""
+    for path in broken_seals(album.index):
+        if path.name in CACHES:
+            yield f"{path} is not what was written: it is made anew"
+    if is_damaged(album.index / RECOGNISER):
+        yield f"{album.index / RECOGNISER} is not what was written: it is made anew"
+
+
+def _other_files(album: Album) -> Iterator[str]:
+    """Files whose checksum lies beside them, and what a killed command left."""
+    for path in broken_seals(album.root):
+        yield f"{path} is not what was written: its SHA-256 is another. Put back a copy, or index into a new album"
+    for path in broken_seals(album.index):
+        if path.name not in CACHES:
+            yield f"{path} is not what was written: delete it and run `visavis cluster`"
+    for folder in (album.root, album.index):
+        for path in sorted(folder.glob(".tmp-*")):
+            yield f"{path} was left by a killed command: `visavis verify --repair` removes it"
 
 
 def _shard_numbers(album: Album) -> Iterator[str]:
@@ -67,6 +100,7 @@ def _people_file(album: Album) -> Iterator[str]:
                 yield f"{album.people}: a row of {row[0]} refers to nothing"
         finally:
             connection.close()
+        yield from check_people_seal(album.people, FACT_TABLES)
     except sqlite3.DatabaseError as error:
         yield f"{album.people} is damaged: {error}"
 

@@ -81,18 +81,34 @@ def _list_unreadable(archive: Archive, as_json: bool) -> None:
 
 @click.command()
 @album_option
+@click.option(
+    "--repair",
+    "and_repair",
+    is_flag=True,
+    help="Remove what killed commands left and what is derived and damaged; set damaged shards aside.",
+)
 @json_option
-def verify(album: Path, as_json: bool) -> None:
+def verify(album: Path, and_repair: bool, as_json: bool) -> None:
     """Check every checksum and every reference of the album. Exit code 1 if something is wrong.
 
+    With --repair, what can be made anew is removed first. A damaged shard is moved to ALBUM/damaged, and
+    the next `visavis index` embeds its photos again. What you said of people is never touched.
+
     \b
-    Example:
+    Examples:
       visavis verify --album ~/album
+      visavis verify --repair
     """
-    from indexer.album import open_album
+    from indexer.album import open_album, writing
+    from indexer.repair import repair
     from indexer.verify import problems
 
-    found = list(problems(open_album(album)))
+    opened = open_album(album)
+    if and_repair:
+        with writing(album):
+            for deed in repair(opened):
+                print_json([{"repaired": deed}]) if as_json else click.echo(f"repaired: {deed}")
+    found = list(problems(opened))
     if as_json:
         print_json({"problem": problem} for problem in found)
     else:

@@ -6,6 +6,7 @@ What the facts mean is for the replay, and which may be said is for the store.
 import getpass
 import json
 import os
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from indexer.album import write_whole
 from indexer.people.anchors import FaceRef
 from indexer.people.facts import Conflict, Facts, PeopleError
 from indexer.people.replay import Replay
 from indexer.people.schema import open_people_file, transaction
+from indexer.people.seal import Seal, carried_on, closed_file, read_seal, seal_bytes, seal_file
 
-_COLUMNS = {
+FACT_TABLES = {
     "created": ("person_id", "name"),
     "renamed": ("person_id", "name"),
     "merged": ("person_id", "into_person_id"),
@@ -63,10 +66,22 @@ class PeopleLog:
         self._path = path
         self._who = _login_name() if who is None else who
         self._clock = clock
+        self._wrote = False
         self._forget_replay()
 
     def close(self) -> None:
+        """Close the file; if something was said, bring its seal up to date."""
+        seal = self._new_seal() if self._wrote else None
         self._connection.close()
+        if seal is not None:
+            write_whole(seal_file(self._path), seal_bytes(closed_file(self._path, seal)))
+
+    def _new_seal(self) -> Seal | None:
+        """Cover what was said; None where the seal is damaged, which is for `visavis verify` to tell."""
+        try:
+            return carried_on(read_seal(self._path) or Seal(), self._connection, FACT_TABLES)
+        except (ValueError, sqlite3.DatabaseError):
+            return None
 
     @contextmanager
     def reading(self) -> Iterator[Replay]:
@@ -119,6 +134,7 @@ class PeopleLog:
         )
         assert cursor.lastrowid is not None, "an INSERT gives its row a number"
         self._write_facts(cursor.lastrowid, facts)
+        self._wrote = True
         if undoes is None:  # an undo is left to the next catching up, which starts anew for it
             self._replayed = cursor.lastrowid
         return Action(cursor.lastrowid, at, self._who, kind, order, undoes=undoes)
@@ -175,7 +191,7 @@ class PeopleLog:
         self._connection.executemany("INSERT INTO faces VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def _write_facts(self, action_id: int, facts: Facts) -> None:
-        for table, columns in _COLUMNS.items():
+        for table, columns in FACT_TABLES.items():
             names, marks = ", ".join(columns), ", ".join("?" * len(columns))
             rows = ((action_id, *row) for row in sorted(getattr(facts, table)))
             self._connection.executemany(f"INSERT INTO {table} (action_id, {names}) VALUES (?, {marks})", rows)
@@ -199,7 +215,7 @@ class PeopleLog:
     def _facts(self, *, after: int) -> Iterator[Facts]:
         """Read the facts of each later action that is not undone, earliest first."""
         rows_of: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-        for table, columns in _COLUMNS.items():
+        for table, columns in FACT_TABLES.items():
             rows = self._connection.execute(
                 f"SELECT action_id, {', '.join(columns)} FROM {table} WHERE action_id > ? ORDER BY action_id", (after,)
             )
