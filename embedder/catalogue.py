@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedder.rows import Content, FaceColumns, PhotoRow
+from embedder.rows import Content, FaceColumns, PhotoRow, with_zone
 from embedder.shards import PHOTO_SCHEMA, list_shards, read_manifest
 from embedder.tables import AlbumTables, read_tables, shown_contents
 
@@ -94,8 +95,10 @@ class Photos:
         for batch in rows.to_batches(max_chunksize=4096):
             content = batch.column("content")
             known = pc.if_else(pc.greater_equal(content, 0), content, None)
-            columns = [_values(batch, f.name) for f in PHOTO_SCHEMA if f.name != "photo_id"]
-            for name, *others in zip(self._photo_ids.take(known).to_pylist(), *columns, strict=True):
+            columns = {f.name: _values(batch, f.name) for f in PHOTO_SCHEMA if f.name != "photo_id"}
+            offsets = columns.pop("utc_offset")
+            columns["taken_at"] = list(map(with_zone, columns["taken_at"], offsets))
+            for name, *others in zip(self._photo_ids.take(known).to_pylist(), *columns.values(), strict=True):
                 yield PhotoRow(name, *others)
 
 
@@ -125,7 +128,9 @@ class EmbeddedContents:
 
     def __getitem__(self, photo_id: str) -> Content:
         row = self._contents.slice(self._place[photo_id], 1)
-        return Content(*(row.column(name)[0].as_py() for name in ("width", "height", "taken_at", "n_faces")))
+        names = "width", "height", "taken_at", "utc_offset", "n_faces"
+        width, height, local, utc_offset, n_faces = (row.column(name)[0].as_py() for name in names)
+        return Content(width, height, with_zone(local, utc_offset), n_faces)
 
     def number(self, photo_id: str) -> int | None:
         """Give the number of an embedded content; None if it was never embedded."""
@@ -214,5 +219,5 @@ def shard_fingerprints(shards: Path) -> dict[str, str]:
     return {shard.name: read_manifest(shard).fingerprint for shard in list_shards(shards)}
 
 
-def _values(batch: pa.RecordBatch, name: str) -> list[object]:
+def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
     return list(batch.column(name).to_pylist())

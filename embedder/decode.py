@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 import struct
 import warnings
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "HEIF", "AVIF")
 _OPENCV_FORMATS = frozenset(("JPEG", "MPO", "PNG", "WEBP", "BMP"))
 _WIDE_MODES = {"I;16": 1 / 257, "I;16B": 1 / 257, "I;16L": 1 / 257, "I": 1 / 257, "F": 1.0}
 MAX_PIXELS = 200_000_000
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)|Z")
 
 # What decoders are known to raise on broken files; anything else is a bug and shall be seen.
 _BROKEN = (
@@ -45,7 +47,8 @@ class Photo:
 
     Attributes:
         pixels: uint8 RGB (height, width, 3), upright: EXIF's orientation is applied.
-        taken_at: when the camera says it was taken, its local time without zone; None if it does not.
+        taken_at: when the camera says it was taken, its local time; with a zone if it says that too. None if it
+            does not.
     """
 
     pixels: np.ndarray
@@ -122,17 +125,30 @@ def _read_exif(header: Image.Image) -> tuple[int, datetime | None]:
         exif = header.getexif()
         orientation = exif.get(ExifTags.Base.Orientation, 1)
         inner = exif.get_ifd(ExifTags.IFD.Exif)
-        moment = inner.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        moments = [
+            _parse_moment(inner.get(ExifTags.Base.DateTimeOriginal), inner.get(ExifTags.Base.OffsetTimeOriginal)),
+            _parse_moment(inner.get(ExifTags.Base.DateTimeDigitized), inner.get(ExifTags.Base.OffsetTimeDigitized)),
+            _parse_moment(exif.get(ExifTags.Base.DateTime), inner.get(ExifTags.Base.OffsetTime)),
+        ]
     except _BROKEN:
         return 1, None
-    return orientation if isinstance(orientation, int) else 1, _parse_moment(moment)
+    return orientation if isinstance(orientation, int) else 1, next(filter(None, moments), None)
 
 
-def _parse_moment(moment: object) -> datetime | None:
+def _parse_moment(moment: object, offset: object) -> datetime | None:
+    """Read a time, and the zone beside it: one that makes no sense counts as none."""
     try:
-        return datetime.strptime(str(moment).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
+        local = datetime.strptime(str(moment).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S")
     except ValueError:
         return None
+    zone = _OFFSET.fullmatch(str(offset).strip("\0 "))
+    if zone is None:
+        return local
+    hours, minutes = int(zone[2] or 0), int(zone[3] or 0)
+    if hours > 14 or minutes > 59:  # no place on earth
+        return local
+    ahead = timedelta(hours=hours, minutes=minutes)
+    return local.replace(tzinfo=timezone(-ahead if zone[1] == "-" else ahead))
 
 
 def _one_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class PhotoRow:
         path: absolute; bytes that are not UTF-8 are written as ``\xNN``.
         size, mtime_ns: of the file, to see whether it changed.
         width, height: pixels of the upright photo; 0 if it could not be decoded.
-        taken_at: local time of the camera.
+        taken_at: local time of the camera; with its zone if the camera says so, as a fixed offset.
         status: "ok"; "unreadable"; "removed": by hand, and its content with it, under whatever path; "gone": the
             file was not there any more, and is taken in again when it comes back.
         reason: why it is not "ok", else None.
@@ -116,6 +116,21 @@ class Content:
     height: int
     taken_at: datetime | None
     n_faces: int
+
+
+def without_zone(moment: datetime | None) -> tuple[datetime | None, int | None]:
+    """Split a moment: (local time, minutes that it is ahead of UTC); each None if it is not known."""
+    if moment is None:
+        return None, None
+    offset = moment.utcoffset()
+    return moment.replace(tzinfo=None), None if offset is None else round(offset.total_seconds() / 60)
+
+
+def with_zone(local: datetime | None, utc_offset: int | None) -> datetime | None:
+    """Put a moment together again from what ``without_zone`` gave."""
+    if local is None or utc_offset is None:
+        return local
+    return local.replace(tzinfo=timezone(timedelta(minutes=utc_offset)))
 
 
 def removed_row(photo_id: str | None, path: str, size: int, mtime_ns: int) -> PhotoRow:

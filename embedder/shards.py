@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from embedder.rows import FaceColumns, FaceRows, PhotoRow
+from embedder.rows import FaceColumns, FaceRows, PhotoRow, with_zone, without_zone
 from embedder.vectors import Vectors
 
 FORMAT = 1
@@ -39,12 +39,14 @@ PHOTO_SCHEMA = pa.schema(
         pa.field("mtime_ns", pa.int64(), nullable=False),
         pa.field("width", pa.int32(), nullable=False),
         pa.field("height", pa.int32(), nullable=False),
-        pa.field("taken_at", pa.timestamp("ms")),  # Parquet has no coarser one
+        pa.field("taken_at", pa.timestamp("ms")),  # local time; Parquet has no coarser one
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
         pa.field("n_faces", pa.int32(), nullable=False),
+        pa.field("utc_offset", pa.int16()),  # minutes that taken_at is ahead of UTC
     ]
 )
+_SCHEMA_WITHOUT_OFFSET = PHOTO_SCHEMA.remove(len(PHOTO_SCHEMA) - 1)  # shards of before it was read
 
 
 @dataclass(frozen=True)
@@ -179,12 +181,18 @@ def read_photo_table(shard: Path) -> pa.Table:
     Raises:
         ShardError: if a page does not match its checksum or the file is no Parquet.
     """
-    return _read(shard / PHOTOS, PHOTO_SCHEMA)
+    table = _read(shard / PHOTOS, PHOTO_SCHEMA, _SCHEMA_WITHOUT_OFFSET)
+    if table.schema.equals(PHOTO_SCHEMA):
+        return table
+    return table.append_column(PHOTO_SCHEMA.field("utc_offset"), pa.nulls(len(table), pa.int16()))
 
 
 def read_photos(shard: Path) -> list[PhotoRow]:
     """Read the photo rows of a shard one by one; raises what ``read_photo_table`` does."""
-    return [PhotoRow(**row) for row in read_photo_table(shard).to_pylist()]
+    rows = read_photo_table(shard).to_pylist()
+    for row in rows:
+        row["taken_at"] = with_zone(row["taken_at"], row.pop("utc_offset"))
+    return [PhotoRow(**row) for row in rows]
 
 
 def read_face_columns(shard: Path) -> tuple[pa.ChunkedArray, FaceColumns]:
@@ -254,7 +262,9 @@ def manifest_bytes(manifest: Manifest) -> bytes:
 
 
 def _photo_table(photos: Sequence[PhotoRow]) -> pa.Table:
-    columns = {name: [getattr(photo, name) for photo in photos] for name in PHOTO_SCHEMA.names}
+    columns = {name: [getattr(photo, name) for photo in photos] for name in PHOTO_SCHEMA.names if name != "utc_offset"}
+    moments = [without_zone(photo.taken_at) for photo in photos]
+    columns["taken_at"], columns["utc_offset"] = [local for local, _ in moments], [offset for _, offset in moments]
     return pa.table(columns, schema=PHOTO_SCHEMA)
 
 
@@ -302,14 +312,14 @@ def _fixed_bytes(column: pa.ChunkedArray, dtype: np.dtype) -> np.ndarray:
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, width // dtype.itemsize), dtype), *parts])
 
 
-def _read(path: Path, schema: pa.Schema) -> pa.Table:
+def _read(path: Path, *schemas: pa.Schema) -> pa.Table:
     try:
         # Small files: threads for the columns of each, and a dataset around it, cost more than they give.
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
             table = file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise ShardError(f"{path} is damaged or missing: {error}. `visavis verify` checks the whole album") from error
-    if not table.schema.equals(schema):
+    if not any(table.schema.equals(schema) for schema in schemas):
         raise ShardError(f"{path} is damaged: its columns are others. `visavis verify` checks the whole album")
     return table
 

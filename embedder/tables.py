@@ -17,12 +17,13 @@ from embedder.shards import PHOTO_SCHEMA, list_shards, read_face_columns, read_p
 from embedder.vectors import Vectors
 
 _NEVER = np.iinfo(np.int64).min  # in place of a time that is not known
+_NO_OFFSET = np.iinfo(np.int16).min
 _CONTENT_SCHEMA = pa.schema(
     [
         pa.field("photo_id", pa.string(), nullable=False),
         pa.field("embedded", pa.bool_(), nullable=False),
         pa.field("removed", pa.bool_(), nullable=False),
-        *(PHOTO_SCHEMA.field(name) for name in ("width", "height", "taken_at", "n_faces")),
+        *(PHOTO_SCHEMA.field(name) for name in ("width", "height", "taken_at", "n_faces", "utc_offset")),
     ]
 )
 
@@ -35,8 +36,8 @@ class AlbumTables:
         photos: the newest row of each path: ``PHOTO_SCHEMA`` with ``content``, int32, in place of photo_id; −1 for a
             file that could not be read.
         contents: a row for each content that was ever seen, by its number: photo_id; whether its faces stand in a
-            shard; whether it was removed by hand, wherever its file lies; width, height, taken_at and n_faces of an
-            embedded one.
+            shard; whether it was removed by hand, wherever its file lies; width, height, taken_at, n_faces and
+            utc_offset of an embedded one.
         faces: each face of a shard once, whether or not a file still shows it.
     """
 
@@ -136,6 +137,7 @@ def _contents(known: pa.Table, ids: pa.Array, new: Sequence[pa.Table]) -> pa.Tab
         column[of.column("content").to_numpy()] = values  # of equal places the last one stays
         return column
 
+    offsets = updated("utc_offset", _numbers(rows.column("utc_offset")), _NO_OFFSET)
     removed = np.asarray(pc.equal(judged.column("status"), "removed").to_numpy())
     taken_at = updated("taken_at", _numbers(rows.column("taken_at")), _NEVER)
     columns = {
@@ -143,13 +145,16 @@ def _contents(known: pa.Table, ids: pa.Array, new: Sequence[pa.Table]) -> pa.Tab
         "embedded": updated("embedded", np.ones(len(rows), bool), False),
         "removed": updated("removed", removed, False, judged),
         **{name: updated(name, _numbers(rows.column(name)), 0) for name in ("width", "height", "n_faces")},
+        "utc_offset": pa.array(offsets, pa.int16(), mask=offsets == _NO_OFFSET),
         "taken_at": pa.array(taken_at, pa.int64(), mask=taken_at == _NEVER).cast(PHOTO_SCHEMA.field("taken_at").type),
     }
     return pa.table(columns, schema=_CONTENT_SCHEMA)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Give a column as numbers; times are milliseconds, and one that is not known is ``_NEVER``."""
+    """Give a column as numbers; times are milliseconds. What is not known is ``_NEVER``, of minutes ``_NO_OFFSET``."""
+    if column.type == pa.int16():
+        column = pc.fill_null(column, _NO_OFFSET)
     if pa.types.is_timestamp(column.type):
         column = pc.fill_null(column.cast(pa.int64()), _NEVER)
     return np.asarray(column.to_numpy())

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import cv2
@@ -159,7 +159,7 @@ def test_real_heic_files(shared_data: Callable[[str, str], Path]):
     path = shared_data("odd-files/heic/iphone_13_pro_max.HEIC", "the decoding of a real HEIC file")
     photo = decode(path.read_bytes())
     assert photo.pixels.shape == (4032, 3024, 3)
-    assert photo.taken_at == datetime(2022, 2, 16, 12, 55, 41)
+    assert photo.taken_at is not None and photo.taken_at.replace(tzinfo=None) == datetime(2022, 2, 16, 12, 55, 41)
     assert 20 < photo.pixels[::16, ::16].mean() < 235
 
 
@@ -185,7 +185,7 @@ def exif(**tags: object) -> bytes:
     result = Image.Exif()
     for name, value in tags.items():
         tag = ExifTags.Base[name]
-        if name.startswith("DateTimeO"):
+        if name.startswith(("DateTimeO", "DateTimeD", "Offset")):
             result.get_ifd(ExifTags.IFD.Exif)[tag] = value
         else:
             result[tag] = value
@@ -255,6 +255,36 @@ def test_the_time_of_the_camera_is_read(file_format: str):
 )
 def test_odd_times(written: str, expected: datetime | None):
     assert decode(saved(PHOTO, "JPEG", exif=exif(DateTimeOriginal=written))).taken_at == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"),
+    [
+        ("+02:00", 120),
+        ("-03:30", -210),
+        ("+05:45\0", 345),
+        ("Z", 0),
+        ("+00:00", 0),
+        ("+0200", 120),
+        ("   :  ", None),
+        ("+19:00", None),
+        ("+02:75", None),
+        ("summer", None),
+        ("", None),
+    ],
+)
+def test_the_zone_of_the_camera_is_read(written: str, minutes: int | None):
+    """The local time is the same whether or not a zone stands beside it."""
+    tags = {"DateTimeOriginal": "2019:07:20 20:17:40", "OffsetTimeOriginal": written, "OffsetTime": "+09:00"}
+    taken_at = decode(saved(PHOTO, "JPEG", exif=exif(**tags))).taken_at
+    assert taken_at is not None and taken_at.replace(tzinfo=None) == datetime(2019, 7, 20, 20, 17, 40)
+    assert taken_at.utcoffset() == (None if minutes is None else timedelta(minutes=minutes))
+
+
+def test_each_time_has_a_zone_of_its_own():
+    tags = {"DateTimeDigitized": "2019:07:20 20:17:40", "OffsetTimeDigitized": "+01:00", "OffsetTimeOriginal": "+02:00"}
+    taken_at = decode(saved(PHOTO, "JPEG", exif=exif(DateTime="2020:01:02 03:04:05", **tags))).taken_at
+    assert taken_at == datetime(2019, 7, 20, 20, 17, 40, tzinfo=timezone(timedelta(hours=1)))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -160,13 +161,20 @@ def test_faces_are_written_as_they_were_found(tmp_path: Path, shards: Path):
 def test_the_time_of_the_camera_is_kept_also_for_a_copy(tmp_path: Path, shards: Path):
     exif = Image.Exif()
     exif[306] = "2019:07:20 20:17:40"
+    exif.get_ifd(0x8769)[0x9010] = "-03:30"
     (tmp_path / "archive").mkdir()
     Image.new("RGB", (6, 4)).save(tmp_path / "archive" / "a.png", exif=exif)
     embed(tmp_path / "archive", shards)
     (tmp_path / "archive" / "b.png").write_bytes((tmp_path / "archive" / "a.png").read_bytes())
     embed(tmp_path / "archive", shards)
     rows = read_catalogue(shards).photos.values()
-    assert [(row.taken_at, row.width, row.height) for row in rows] == [(datetime(2019, 7, 20, 20, 17, 40), 6, 4)] * 2
+    taken_at = datetime(2019, 7, 20, 20, 17, 40, tzinfo=timezone(timedelta(minutes=-210)))
+    assert [(row.taken_at, row.width, row.height) for row in rows] == [(taken_at, 6, 4)] * 2
+    written = [row.taken_at for shard in list_shards(shards) for row in read_photos(shard)]
+    assert [moment.utcoffset() for moment in written if moment] == [timedelta(minutes=-210)] * 2
+    table = pq.read_table(list_shards(shards)[0] / "photos.parquet")
+    assert table.column("taken_at").to_pylist() == [datetime(2019, 7, 20, 20, 17, 40)], "local time, for other tools"
+    assert table.column("utc_offset").to_pylist() == [-210]
 
 
 def test_nothing_to_do_writes_nothing(tmp_path: Path, shards: Path):

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from embedder.shards import (
     write_generation,
     write_shard,
 )
+from embedder.tables import read_tables
 
 FILES = ("photos.parquet", "faces.parquet", "manifest.json")
 MODEL = "0123456789ab"
@@ -45,6 +46,8 @@ def some_photos(count: int) -> list[PhotoRow]:
         for n in range(count)
     ]
     readable[0] = dataclasses.replace(readable[0], taken_at=datetime(1969, 7, 20, 20, 17, 40))
+    zone = timezone(timedelta(hours=5, minutes=45))
+    readable[-1] = dataclasses.replace(readable[-1], taken_at=datetime(2001, 1, 1, 23, 59, 59, tzinfo=zone))
     broken = PhotoRow("f" * 32, "/photos/b\\xff.jpg", 9, 8, 0, 0, None, "unreadable", "broken JPEG", 0)
     return [*readable, broken, PhotoRow(None, "/photos/c.jpg", 0, 0, 0, 0, None, "unreadable", "locked", 0)]
 
@@ -90,6 +93,18 @@ def test_round_trip(faces: FaceRows, tmp_path: Path):
     assert read_photos(shard) == photos
     assert same_faces(read_faces(shard), faces)
     assert check_shard(shard) == []
+
+
+def test_shards_of_before_the_zone_was_read_are_read(shard: Path):
+    photos = read_photos(shard)
+    table = pq.read_table(shard / "photos.parquet", partitioning=None)
+    pq.write_table(table.drop_columns(["utc_offset"]), shard / "photos.parquet", write_page_checksum=True)
+    local = [None if p.taken_at is None else p.taken_at.replace(tzinfo=None) for p in photos]
+    assert read_photos(shard) == [dataclasses.replace(p, taken_at=at) for p, at in zip(photos, local, strict=True)]
+    assert len(read_tables(shard.parent).photos) == len(photos)
+    pq.write_table(table.drop_columns(["n_faces"]), shard / "photos.parquet", write_page_checksum=True)
+    with pytest.raises(ShardError, match="its columns are others"):
+        read_photos(shard)
 
 
 @pytest.mark.parametrize("dimension", [1, 128])
