@@ -37,17 +37,17 @@ class Changes:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._shown: set[str] = set()  # contents that a file of this run shows
         self._left_behind: dict[str, list[str]] = {}
 
-    def of_file(self, path: str, photo_id: str) -> tuple[Change, PhotoRow | None]:
+    def of_file(self, path: str, photo_id: str, *, shown_before: bool) -> tuple[Change, PhotoRow | None]:
         """Tell what a readable file is.
 
+        Args:
+            path, photo_id: of the file.
+            shown_before: whether another file of this run shows the same.
         Returns:
             (what, and for a moved one the row that takes its former path out of the album).
         """
-        shown_before = photo_id in self._shown
-        self._shown.add(photo_id)
         former = self._catalogue.photos.get(path)
         if former is not None and former.status == "ok":
             return (Change.TOUCHED if former.photo_id == photo_id else Change.CHANGED), None

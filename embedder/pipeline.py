@@ -13,6 +13,7 @@ import numpy as np
 
 from embedder.catalogue import Catalogue
 from embedder.changes import Change, Changes
+from embedder.content_table import ContentTable
 from embedder.decode import MAX_PIXELS, DecodeError, Photo, decode
 from embedder.model import EmbeddedFaces, FaceModel
 from embedder.paths import path_text
@@ -160,7 +161,7 @@ class _Open:
     """The open shard: rows that are not yet written."""
 
     def __init__(self, shards: Path, model: FaceModel, catalogue: Catalogue, report: EmbedReport) -> None:
-        self._known, self._new_twins = catalogue.embedded, dict[str, Content]()
+        self._known, self._new_twins = catalogue.embedded, ContentTable()
         self._changes = Changes(catalogue)
         self._parts: list[tuple[list[PhotoRow], list[FaceRows]]] = []
         self._shards, self._model, self._report = shards, model, report
@@ -193,7 +194,7 @@ class _Open:
             self._count(row, read)
             rows += self._former_path(row)
             if row.status == "ok" and row.photo_id is not None:
-                self._new_twins[row.photo_id] = Content(row.width, row.height, row.taken_at, row.n_faces)
+                self._new_twins.add(row.photo_id, Content(row.width, row.height, row.taken_at, row.n_faces))
         # One step, so that an interrupt leaves both or none.
         self._parts.append((rows, [_face_rows(name, faces) for name, faces in found.items()]))
         self._report.faces += sum(len(faces) for faces in found.values())
@@ -211,7 +212,8 @@ class _Open:
         """Count what a file is to the album; a moved one's former path gets a row that takes it out."""
         if row.status != "ok":
             return []
-        change, former = self._changes.of_file(row.path, str(row.photo_id))
+        name = str(row.photo_id)
+        change, former = self._changes.of_file(row.path, name, shown_before=name in self._new_twins)
         self._report.changes[change] += 1
         if former is None:
             return []

@@ -38,8 +38,14 @@ class Archive:
     def catalogue(self) -> Catalogue:
         return read_catalogue(self.shards)
 
-    def changes(self) -> Changes:
-        return Changes(self.catalogue())
+    def told(self, *files: tuple[str, str]) -> list[tuple[Change, PhotoRow | None]]:
+        """What is told of (name, content) in one run."""
+        changes, shown = Changes(self.catalogue()), set()
+        found = []
+        for name, content in files:
+            found.append(changes.of_file(self.path(name), content, shown_before=content in shown))
+            shown.add(content)
+        return found
 
 
 @pytest.fixture
@@ -48,30 +54,25 @@ def archive(tmp_path: Path) -> Archive:
 
 
 def test_an_empty_album_has_new_photos_and_their_copies(archive: Archive):
-    changes = archive.changes()
-    files = [("1", A), ("2", B), ("3", A), ("4", A)]
-    told = [changes.of_file(archive.path(name), content) for name, content in files]
+    told = archive.told(("1", A), ("2", B), ("3", A), ("4", A))
     assert told == [(Change.NEW, None), (Change.NEW, None), (Change.DUPLICATE, None), (Change.DUPLICATE, None)]
 
 
 def test_a_known_path_is_changed_or_touched(archive: Archive):
     archive.saw("1", A), archive.saw("2", B)
-    changes = archive.changes()
-    assert changes.of_file(archive.path("1"), C) == (Change.CHANGED, None)
-    assert changes.of_file(archive.path("2"), B) == (Change.TOUCHED, None)
+    assert archive.told(("1", C), ("2", B)) == [(Change.CHANGED, None), (Change.TOUCHED, None)]
 
 
 def test_a_known_content_is_a_copy_while_its_file_is_there(archive: Archive):
     archive.saw("1", A)
-    assert archive.changes().of_file(archive.path("2"), A) == (Change.DUPLICATE, None)
+    assert archive.told(("2", A)) == [(Change.DUPLICATE, None)]
 
 
 def test_a_known_content_was_moved_if_its_file_is_not_there(archive: Archive):
     """Each former path stands for one move; further files are copies. The same name is taken first."""
     first = archive.saw("old/1", A, there=False)
     second = archive.saw("old/2", A, there=False)
-    changes = archive.changes()
-    told = [changes.of_file(archive.path(name), A) for name in ("new/2", "new/x", "new/y")]
+    told = archive.told(("new/2", A), ("new/x", A), ("new/y", A))
     assert [change for change, _ in told] == [Change.MOVED, Change.MOVED, Change.DUPLICATE]
     assert [row and (row.path, row.status, row.photo_id) for _, row in told] == [
         (second.path, "gone", A),
@@ -83,13 +84,13 @@ def test_a_known_content_was_moved_if_its_file_is_not_there(archive: Archive):
 def test_a_content_that_no_file_showed_is_back(archive: Archive):
     archive.saw("1", A, there=False)
     archive.saw("1", A, "gone", there=False)
-    assert archive.changes().of_file(archive.path("1"), A) == (Change.BACK, None)
-    assert archive.changes().of_file(archive.path("2"), A) == (Change.BACK, None)
+    assert archive.told(("1", A)) == [(Change.BACK, None)]
+    assert archive.told(("2", A)) == [(Change.BACK, None)]
 
 
 def test_what_could_not_be_read_is_new_when_it_can(archive: Archive):
     archive.saw("1", None, "unreadable")
-    assert archive.changes().of_file(archive.path("1"), A) == (Change.NEW, None)
+    assert archive.told(("1", A)) == [(Change.NEW, None)]
 
 
 def test_what_a_scan_did_not_find(archive: Archive, tmp_path: Path):
