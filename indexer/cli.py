@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import warnings
 from typing import Any
@@ -26,6 +27,8 @@ from indexer.commands.split import split
 from indexer.commands.status import status, verify
 from indexer.commands.who import who
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class _ExplainingGroup(click.Group):
     """Turns the errors that visavis raises itself into one line and exit code 1; others are bugs."""
@@ -36,10 +39,17 @@ class _ExplainingGroup(click.Group):
         except BrokenPipeError:  # `visavis people | head`: click ends without a word
             raise
         except _own_errors() as error:  # evaluated only when something was raised
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(_in_words(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order in which one needs them
+
+
+def _in_words(error: Exception) -> str:
+    """Say for people what went wrong, and for a full disk what to do."""
+    full = isinstance(error, OSError) and error.errno in _FULL
+    remedy = ": free some space, then run the same command again. What was finished is kept" if full else ""
+    return f"{error}{remedy}"
 
 
 def _own_errors() -> tuple[type[Exception], ...]:

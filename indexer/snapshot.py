@@ -165,7 +165,7 @@ def _write(index: Path, tables: AlbumTables, shards: Sequence[Path]) -> Path:
     try:
         faces = tables.faces
         for name, (kind, _) in _COLUMNS.items():
-            np.ascontiguousarray(getattr(faces, name), kind).tofile(making / name)
+            (making / name).write_bytes(np.ascontiguousarray(getattr(faces, name), kind).data)
         blocks = []
         with (making / "embeddings").open("wb") as file:
             for start in range(0, len(faces), BLOCK_ROWS):

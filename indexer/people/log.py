@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -74,7 +74,10 @@ class PeopleLog:
         seal = self._new_seal() if self._wrote else None
         self._connection.close()
         if seal is not None:
-            write_whole(seal_file(self._path), seal_bytes(closed_file(self._path, seal)))
+            with suppress(
+                OSError
+            ):  # on a full disk what was said is there, and the former seal still holds for its part
+                write_whole(seal_file(self._path), seal_bytes(closed_file(self._path, seal)))
 
     def _new_seal(self) -> Seal | None:
         """Cover what was said; None where the seal is damaged, which is for `visavis verify` to tell."""
