@@ -11,7 +11,11 @@ from typing import BinaryIO
 
 # Names that make a file a candidate. What it really holds is decided by its content, in decode.
 _COMMON = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-PHOTO_SUFFIXES = frozenset((*_COMMON, ".heic", ".heif", ".hif", ".avif"))
+_RAW = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".iiq", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2",
+    ".rwl", ".sr2", ".srw", ".x3f",
+)  # fmt: skip
+PHOTO_SUFFIXES = frozenset((*_COMMON, ".heic", ".heif", ".hif", ".avif", *_RAW))
 # The first bytes of JPEG, PNG, GIF, TIFF; and what follows the length in HEIC and AVIF.
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 _FTYP = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"))
