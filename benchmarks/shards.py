@@ -79,11 +79,11 @@ def write_shard(folder: Path) -> Job:
 
 
 def read_shard(folder: Path) -> Job:
-    """Read a shard as every command does."""
+    """Read a shard into one matrix and its columns, as every command does."""
     from embedder import shards
 
     shard = shards.write_shard(folder / "kept", [], _faces(np.load(folder / "embeddings.npy")), "benchmark")
-    return _job(folder, lambda: shards.read_faces(shard).embeddings)
+    return _job(folder, lambda: np.asarray(shards.read_face_columns(shard)[1].embeddings))
 
 
 def _faces(embeddings: np.ndarray) -> Any:

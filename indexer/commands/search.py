@@ -96,19 +96,22 @@ def search(
 
 def _faces_of(photo: Path, archive: Archive, device: str) -> list[AskedFace]:
     """Find the faces of a photo, from left to right: in the archive if they are there, else with the model."""
-    from embedder.decode import DecodeError, decode
+    from embedder.decode import DecodeError
+    from embedder.decode_pool import DecodePool
     from embedder.rows import photo_id
+    from embedder.scan import UnusableFile, read_photo
     from indexer.named_faces import from_left
 
     try:
-        content = photo.read_bytes()
+        content = read_photo(photo)
         rows = from_left(archive, archive.rows_of_photo(photo_id(content))).tolist()
         if rows:
             known = enumerate(rows, 1)
             faces = [AskedFace(place, archive.box(row), archive.embeddings[row], row) for place, row in known]
             return [face for face in faces if face.row is None or not archive.ignored[face.row]]
-        pixels = decode(content).pixels
-    except (OSError, DecodeError) as error:
+        with DecodePool(1) as decoders:
+            pixels = decoders.decode(content).pixels
+    except (OSError, DecodeError, UnusableFile) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise click.ClickException(f"{photo}: {why}") from error
     found = load_model(archive.album, device).find([pixels])[0]

@@ -15,6 +15,7 @@ from indexer.commands.embedding import load_model
 if TYPE_CHECKING:
     import numpy as np
 
+    from embedder.decode_pool import DecodePool
     from embedder.model import FaceModel
     from indexer.named_faces import Line
     from indexer.naming.identify import IdentifySettings
@@ -49,17 +50,20 @@ class PhotoNamer:
 
     def name(self, paths: Sequence[Path]) -> Iterator[NamedPhoto]:
         """Name the faces of files, in their order."""
-        for start in range(0, len(paths), _TOGETHER):
-            contents = [_read(path) for path in paths[start : start + _TOGETHER]]
-            known = self._known(contents)
-            for path, content in zip(paths[start:], contents, strict=False):
-                if isinstance(content, str):
-                    yield NamedPhoto(path, problem=content)
-                elif (found := known.get(_photo_id(content))) is not None:
-                    lines, numbers = found
-                    yield NamedPhoto(path, [line | {"photo": str(path)} for line in lines], numbers)
-                else:
-                    yield self._new(path, content)
+        from embedder.decode_pool import DecodePool
+
+        with DecodePool(1) as decoders:  # a process is started for the first photo that the album does not hold
+            for start in range(0, len(paths), _TOGETHER):
+                contents = [_read(path) for path in paths[start : start + _TOGETHER]]
+                known = self._known(contents)
+                for path, content in zip(paths[start:], contents, strict=False):
+                    if isinstance(content, str):
+                        yield NamedPhoto(path, problem=content)
+                    elif (found := known.get(_photo_id(content))) is not None:
+                        lines, numbers = found
+                        yield NamedPhoto(path, [line | {"photo": str(path)} for line in lines], numbers)
+                    else:
+                        yield self._new(path, content, decoders)
 
     def _known(self, contents: Sequence[bytes | str]) -> dict[str, tuple[list[Line], list[int]]]:
         """Name the faces of those photos that the album holds: photo_id → (lines, place of each from the left)."""
@@ -85,12 +89,12 @@ class PhotoNamer:
         content = self._recogniser.archive.catalogue.embedded.get(photo_id)
         return content is not None and content.n_faces == 0
 
-    def _new(self, path: Path, content: bytes) -> NamedPhoto:
-        from embedder.decode import DecodeError, decode
+    def _new(self, path: Path, content: bytes, decoders: DecodePool) -> NamedPhoto:
+        from embedder.decode import DecodeError
         from indexer.named_faces import name_new_faces
 
         try:
-            pixels = decode(content).pixels
+            pixels = decoders.decode(content).pixels
         except DecodeError as error:
             return NamedPhoto(path, problem=str(error))
         lines = name_new_faces(self._recogniser, str(path), self._model.find([pixels])[0], self._settings)
@@ -115,10 +119,14 @@ def files_below(asked: Sequence[Path]) -> list[Path]:
 
 def _read(path: Path) -> bytes | str:
     """Give a file's content, or why it cannot be read."""
+    from embedder.scan import UnusableFile, read_photo
+
     try:
-        return path.read_bytes()
+        return read_photo(path)
     except OSError as error:
         return str(error.strerror)
+    except UnusableFile as error:
+        return str(error)
 
 
 def _photo_id(content: bytes) -> str:

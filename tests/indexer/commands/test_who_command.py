@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -129,3 +130,18 @@ def test_a_folder_without_people_is_an_error(demo_album, run, tmp_path) -> None:
 )
 def test_the_face_of_a_portrait(boxes, expected) -> None:
     assert person_in(np.array(boxes, np.int32).reshape(-1, 4)) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system: left out that none is waited for")
+def test_what_decoders_mutter_is_kept_from_users_and_a_pipe_is_not_waited_for(
+    known_album, demo_photos, run, tmp_path, capfd
+) -> None:
+    content = demo_photos.group.read_bytes()
+    at = content.rindex(b"\xff\xd9")
+    (tmp_path / "odd.jpg").write_bytes(content[: at - 40] + b"\xff\xd9")  # ends early: libjpeg would say so
+    os.mkfifo(tmp_path / "pipe.jpg")
+    result = run("who", "--album", known_album, "--json", tmp_path / "odd.jpg", tmp_path / "pipe.jpg")
+    assert "not a regular file" in result.output
+    assert "Corrupt" not in capfd.readouterr().err
+    searched = run("search", "--album", known_album, tmp_path / "pipe.jpg")
+    assert searched.exit_code == 1 and "not a regular file" in searched.stderr
