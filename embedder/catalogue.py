@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,15 @@ class Photos:
         """Whether the content of a file that was seen is known; where it is not, the file could not even be read."""
         return bool(self._rows.column("content")[self._place[path]].as_py() >= 0)
 
-    def held_at(self, places: np.ndarray) -> Iterator[PhotoRow]:
-        """Yield those of the rows at ``places`` (int64) whose file the album holds, readable or not."""
+    def held_below(self, folders: Sequence[str], places: np.ndarray) -> Iterator[PhotoRow]:
+        """Yield those of the rows at ``places`` (int64) that the album holds and that lie in folders, or are them."""
         rows = self._rows.take(pa.array(places))
-        return self._read(rows.filter(pc.is_in(rows.column("status"), pa.array(["ok", "unreadable"]))))
+        rows = rows.filter(pc.is_in(rows.column("status"), pa.array(["ok", "unreadable"])))
+        paths = rows.column("path")
+        inside = pc.is_in(paths, pa.array(folders, pa.string()))
+        for folder in folders:
+            inside = pc.or_(inside, pc.starts_with(paths, folder.rstrip(os.sep) + os.sep))
+        return self._read(rows.filter(inside))
 
     def as_they_were(self, path: str, size: int, mtime_ns: int) -> str | None:
         """Give the status of a file if it is still the one that was seen, by size and time; else None."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from embedder.catalogue import Catalogue
-from embedder.paths import file_path, is_below, is_missing, path_text
+from embedder.paths import file_path, is_missing, path_text
 from embedder.rows import PhotoRow, gone_row
 
 
@@ -90,8 +90,8 @@ def unseen(catalogue: Catalogue, roots: Iterable[Path], seen: np.ndarray, moved_
     """
     folders = [path_text(root.resolve() if root.is_dir() else root.parent.resolve() / root.name) for root in roots]
     deleted, stale = 0, []
-    for row in catalogue.photos.held_at(np.flatnonzero(~seen)):
-        if row.path in moved_from or not any(row.path == folder or is_below(row.path, folder) for folder in folders):
+    for row in catalogue.photos.held_below(folders, np.flatnonzero(~seen)):
+        if row.path in moved_from:
             continue
         missing = is_missing(row.path)
         if row.status == "ok":

@@ -1,4 +1,4 @@
-"""What a run knows of the contents it has seen, in 60 bytes each: an archive of millions shall not fill the memory."""
+"""What a run knows of the contents it has seen, in 55 to 90 bytes each: millions of them shall not fill the memory."""
 
 from __future__ import annotations
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from embedder.catalogue import Catalogue
-from embedder.changes import Change, Changes
+from embedder.changes import Changes
 from embedder.content_table import ContentTable
 from embedder.decode import MAX_PIXELS, DecodeError, Photo, decode
 from embedder.model import EmbeddedFaces, FaceModel
 from embedder.paths import path_text
+from embedder.report import EmbedReport
 from embedder.rows import Content, FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id, removed_row
 from embedder.scan import PhotoFile, UnusableFile, can_be_read, read_photo, why_unread
 from embedder.shards import write_shard
+
+_PIXELS_AHEAD = 200_000_000  # decoded photos that wait for the model take 600 MB at most, but for a sudden huge one
 
 
 @dataclass(frozen=True)
@@ -42,46 +45,6 @@ class EmbedSettings:
     max_pixels: int = MAX_PIXELS
 
 
-@dataclass
-class EmbedReport:
-    """What a run did, counted while it goes on.
-
-    Attributes:
-        seen: files that were looked at.
-        unchanged: of these, known already by path, size and time.
-        embedded: photos that went through the model.
-        known_content: new or changed files whose content is known already (moved or copied).
-        removed: new or changed files whose content was removed from the album by hand, and stays so.
-        faces: faces found in this run.
-        reasons: (path, why) of each file that cannot be read.
-        changes: how many of the files that were embedded or whose content is known are what to the album.
-        moved_from: the former paths of the moved ones.
-        deleted: photos whose files are not there any more, nor anywhere else that was looked at. Whoever scans counts
-            them.
-    """
-
-    seen: int = 0
-    unchanged: int = 0
-    embedded: int = 0
-    known_content: int = 0
-    removed: int = 0
-    faces: int = 0
-    reasons: list[tuple[str, str]] = field(default_factory=list)
-    changes: Counter[Change] = field(default_factory=Counter)
-    moved_from: set[str] = field(default_factory=set)
-    deleted: int = 0
-
-    @property
-    def unreadable(self) -> int:
-        """Files with a row that says why they cannot be read."""
-        return len(self.reasons)
-
-    @property
-    def finished(self) -> int:
-        """Files that have their row."""
-        return self.embedded + self.known_content + self.removed + self.unreadable
-
-
 @dataclass(frozen=True)
 class _ReadPhoto:
     """A file after reading.
@@ -101,6 +64,11 @@ class _ReadPhoto:
     twin: Content | None = None
     reason: str | None = None
     removed: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """How many are decoded."""
+        return 0 if self.photo is None else self.photo.pixels.size // 3
 
     @property
     def size(self) -> tuple[int, int]:
@@ -302,12 +270,18 @@ def _count_known(
 def _ahead(
     pool: ThreadPoolExecutor, read: Callable[[PhotoFile], _ReadPhoto], files: Iterator[PhotoFile], ahead: int
 ) -> Iterator[_ReadPhoto]:
-    """Read files in the pool, at most ``ahead`` of them early, and give them in their order."""
+    """Read files in the pool, at most ``ahead`` of them early, and give them in their order.
+
+    Where photos are huge, fewer: as many as ``_PIXELS_AHEAD`` are enough for, but two. So it begins, too.
+    """
     waiting: deque[Future[_ReadPhoto]] = deque()
+    large = _PIXELS_AHEAD // 2  # pixels of a photo, as large as they came lately
     for file in files:
+        while len(waiting) >= max(2, min(ahead, _PIXELS_AHEAD // large)):
+            photo = waiting.popleft().result()
+            large = max(photo.pixels, large * 3 // 4, 1)
+            yield photo
         waiting.append(pool.submit(read, file))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
@@ -318,7 +292,7 @@ def _chunks(photos: Iterator[_ReadPhoto], settings: EmbedSettings) -> Iterator[l
     pixels = 0
     for photo in photos:
         chunk.append(photo)
-        pixels += 0 if photo.photo is None else photo.photo.pixels.size // 3
+        pixels += photo.pixels
         if len(chunk) >= settings.chunk_photos or pixels >= settings.chunk_pixels:
             yield chunk
             chunk, pixels = [], 0

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from embedder.catalogue import Catalogue
     from embedder.file_list import FileList
     from embedder.model import FaceModel
-    from embedder.pipeline import EmbedReport, EmbedSettings
+    from embedder.pipeline import EmbedSettings
+    from embedder.report import EmbedReport
     from indexer.album import Album
     from indexer.archive import Archive
 
@@ -60,7 +61,7 @@ def _album_for(root: Path, model: str | None) -> Album:
 def _embed(files: FileList, roots: Sequence[Path], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
     from embedder.catalogue import read_catalogue
     from embedder.changes import unseen
-    from embedder.pipeline import EmbedReport
+    from embedder.report import EmbedReport
     from embedder.shards import remove_unfinished
     from indexer.removal import end_rows
 

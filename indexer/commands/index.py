@@ -14,7 +14,7 @@ from indexer.commands.options import ANY_PATH, album_option, count, device_optio
 from indexer.commands.progress import duration
 
 if TYPE_CHECKING:
-    from embedder.pipeline import EmbedReport
+    from embedder.report import EmbedReport
     from indexer.archive import Archive
 
 

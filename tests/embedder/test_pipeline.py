@@ -27,7 +27,8 @@ from embedder.compaction import compact_shards, plan_compaction
 from embedder.decode import Photo, decode
 from embedder.model import EmbeddedFaces
 from embedder.paths import path_text
-from embedder.pipeline import EmbedReport, EmbedSettings, embed_photos, is_known
+from embedder.pipeline import EmbedSettings, embed_photos, is_known
+from embedder.report import EmbedReport
 from embedder.rows import PhotoRow, face_id, gone_row, no_faces, photo_id, removed_row
 from embedder.scan import PhotoFile, scan
 from embedder.shard_check import check_shard
@@ -464,6 +465,30 @@ def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path):
     embed(tmp_path / "archive", shards, model, EmbedSettings(chunk_photos=3, readers=2), decode=count)
     assert decoded == 60
     assert 0 < most_waiting <= 4 * 2
+
+
+def test_huge_photos_are_not_read_far_ahead(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch):
+    """Eight of 200 million pixels would take 5 GB while they wait."""
+    for number in range(30):
+        put(tmp_path / "archive" / f"{number:02d}.png", number, size=(20, 20))
+    monkeypatch.setattr(embedder.pipeline, "_PIXELS_AHEAD", 3 * 400)
+    decoded, most_waiting, lock = 0, 0, threading.Lock()
+
+    def count(content: bytes) -> Photo:
+        nonlocal decoded
+        with lock:
+            decoded += 1
+        return decode(content)
+
+    def look(photos: int) -> None:
+        nonlocal most_waiting
+        time.sleep(0.02)
+        most_waiting = max(most_waiting, decoded - model.photos - photos)
+
+    model = QuickModel(look)
+    embed(tmp_path / "archive", shards, model, EmbedSettings(chunk_photos=1, readers=4), decode=count)
+    assert decoded == 30
+    assert 0 < most_waiting <= 3
 
 
 # ---------------------------------------------------------------- interrupted and killed
