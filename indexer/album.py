@@ -57,6 +57,11 @@ class Album:
         return self.root / "index"
 
     @property
+    def damaged(self) -> Path:
+        """The folder of shards that were set aside; nothing reads them."""
+        return self.root / "damaged"
+
+    @property
     def people(self) -> Path:
         """What humans said."""
         return self.root / "people.sqlite"

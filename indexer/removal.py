@@ -150,7 +150,8 @@ def compact_album(
 ) -> None:
     """Delete every row and vector that no longer counts, from the shards and from all that is derived of them.
 
-    The caller holds the album's lock. Killed at any moment, it leaves the album as it was; the next one goes on.
+    Damaged shards that were set aside go as well. The caller holds the album's lock. Killed at any moment, it leaves
+    the album as it was; the next one goes on.
 
     Args:
         plan: from ``embedder.compaction.plan_compaction``, made under the same lock.
@@ -158,6 +159,8 @@ def compact_album(
     Raises:
         indexer.grouping.groups.GroupsError: if the groups are damaged; all else is done then.
     """
+    if album.damaged.is_dir():
+        shutil.rmtree(album.damaged)
     if plan:
         forget_derived(album)
     compact_shards(album.shards, plan, on_progress)

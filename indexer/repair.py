@@ -28,9 +28,6 @@ from indexer.removal import forget_derived, forget_groups
 from indexer.seals import broken_seals, seal_path
 from indexer.verify import CACHES, derived_problems
 
-DAMAGED = "damaged"
-"""Folder of the shards that were set aside."""
-
 
 def repair(album: Album) -> Iterator[str]:
     """Repair what can be repaired; yields what was done, a sentence each. The caller holds the album's lock."""
@@ -65,13 +62,12 @@ def _is_unusable(shard: Path, album: Album) -> bool:
 def _set_aside(shard: Path, album: Album) -> str:
     """Move a shard away, but for what it says of photos without faces."""
     words, dimension = _words(shard)
-    folder = album.root / DAMAGED
-    folder.mkdir(exist_ok=True, mode=0o700)
-    target = folder / shard.name
+    album.damaged.mkdir(exist_ok=True, mode=0o700)
+    target = album.damaged / shard.name
     number = 1
     while target.exists():
         number += 1
-        target = folder / f"{shard.name}-{number}"
+        target = album.damaged / f"{shard.name}-{number}"
     if words:  # first, so that a kill in between loses none of them
         write_shard(album.shards, words, no_faces(dimension), album.fingerprint)
     shard.rename(target)

@@ -296,6 +296,20 @@ def test_broken_exif_counts_as_none(content: bytes):
     assert photo.taken_at is None
 
 
+def test_a_wrong_thumbnail_within_a_photo_is_never_shown():
+    """Programs that edit a photo often leave the thumbnail of the former one."""
+    thumbnail = saved(255 - PHOTO[:40, :60], "JPEG")
+    ends = struct.pack("<H", 0)
+    first = struct.pack("<HHHIII", 1, 274, 3, 1, 1, 26)  # one tag, orientation 1; then where the next directory is
+    tags = ((259, 3, 1, 6), (513, 4, 1, 26 + 2 + 36 + 4), (514, 4, 1, len(thumbnail)))
+    second = struct.pack("<H", 3) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    body = b"Exif\0\0II*\0\x08\0\0\0" + first + second + thumbnail + ends
+    content = saved(PHOTO, "JPEG", quality=95)
+    content = content[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + content[2:]
+    assert Image.open(io.BytesIO(content)).getexif().get_ifd(ExifTags.IFD.IFD1)[513] == 68, "it is well formed"
+    assert_is(decode(content).pixels, PHOTO, tolerance=3)
+
+
 # ---------------------------------------------------------------- what is refused
 
 

@@ -112,6 +112,8 @@ def test_a_damaged_shard_is_set_aside_and_its_photos_are_new_again(album, run):
     assert not shard.exists() and (album.root / "damaged" / shard.name).is_dir()
     assert photo.path not in read_catalogue(album.shards).photos
     assert len(read_catalogue(album.shards).photos) == 30
+    assert run("compact", "--album", album.root).exit_code == 0
+    assert not (album.root / "damaged").exists(), "no embedding is left there, though its photo be removed later"
 
 
 def test_what_was_removed_by_hand_stays_removed_when_its_shard_is_set_aside(album, run):
