@@ -12,9 +12,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
+from embedder.centerface_ranges import RANGES
 from embedder.device import Compute
+from embedder.int8 import quantize
 from trainer.onnx_graph import fuse_batch_norm, load_onnx
 
 _STRIDE = 4  # pixels of the photo in one cell of the heat map
@@ -33,7 +36,7 @@ class DetectSettings:
     """
 
     long_side: int = 640
-    min_confidence: float = 0.35
+    min_confidence: float = 0.29
     max_overlap: float = 0.3
 
 
@@ -67,7 +70,9 @@ class FaceDetector:
         """
         self.settings = settings or DetectSettings()
         self._compute = compute
-        self._network = compute.prepare(fuse_batch_norm(load_onnx(weights)))
+        network = fuse_batch_norm(load_onnx(weights))
+        self._network = quantize(network, RANGES) if compute.int8 else compute.prepare(network)
+        self._dtype = torch.uint8 if compute.int8 else compute.dtype
 
     def detect(self, photos: Sequence[np.ndarray]) -> list[Faces]:
         """Find the faces of each photo.
@@ -97,7 +102,7 @@ class FaceDetector:
         batch = np.zeros((len(inputs), height, width, 3), np.uint8)
         for row, photo in enumerate(inputs):
             batch[row, : photo.shape[0], : photo.shape[1]] = photo
-        maps: tuple[Tensor, ...] = self._compute.run(self._network, batch)
+        maps: tuple[Tensor, ...] = self._compute.run(self._network, batch, self._dtype)
         return [m.numpy() for m in maps]
 
     def _read_maps(self, maps: list[np.ndarray], shape: tuple[int, int], scale: np.ndarray) -> Faces:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from embedder.int8 import int8_is_fast
+
 _Work = TypeVar("_Work")
 _Done = TypeVar("_Done")
 
@@ -31,6 +33,7 @@ class Compute:
         detect_batch: photos of like shape in one pass of the detector.
         encode_batch: crops in one pass of the network.
         lanes: how many batches run side by side.
+        int8: whether networks that are made for it (``embedder.int8``) run on bytes.
         why: one line for the user that says what was chosen.
     """
 
@@ -39,6 +42,7 @@ class Compute:
     detect_batch: int
     encode_batch: int
     lanes: int
+    int8: bool
     why: str
 
     def prepare(self, network: nn.Module) -> nn.Module:
@@ -53,16 +57,18 @@ class Compute:
         with ThreadPoolExecutor(self.lanes, thread_name_prefix="lane") as pool:
             return list(pool.map(function, work))
 
-    def run(self, network: nn.Module, images: np.ndarray) -> Any:
+    def run(self, network: nn.Module, images: np.ndarray, dtype: torch.dtype | None = None) -> Any:
         """Run a prepared network on uint8 RGB images (N, H, W, 3).
 
+        Args:
+            dtype: in which the network takes them, if it is not ``self.dtype``.
         Returns:
             what the network gives (a tensor or a tuple of them), float32, on the CPU.
         """
         with torch.inference_mode():
             batch = torch.from_numpy(images).to(self.device, non_blocking=True)
             # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already: nothing is copied but the dtype.
-            output = network(batch.permute(0, 3, 1, 2).to(self.dtype))
+            output = network(batch.permute(0, 3, 1, 2).to(dtype or self.dtype))
         return output.float().cpu() if isinstance(output, Tensor) else tuple(o.float().cpu() for o in output)
 
 
@@ -98,7 +104,8 @@ def _cpu(device: torch.device, exact: bool) -> Compute:
     # Measured: one photo at a time is fastest for the detector (38 ms against 73 ms in eights, bfloat16),
     # and 16 crops for SFace (121 faces/s against 79 in 32): the activations stay in the cache.
     dtype = torch.bfloat16 if fast else torch.float32
-    return Compute(device, dtype, 1, 16, lanes, f"cpu, {lanes} threads, {_short(dtype)}")
+    int8 = fast and int8_is_fast()
+    return Compute(device, dtype, 1, 16, lanes, int8, f"cpu, {lanes} threads, {_short(dtype)}" + ", int8" * int8)
 
 
 def _cuda(device: torch.device, exact: bool) -> Compute:
@@ -110,7 +117,9 @@ def _cuda(device: torch.device, exact: bool) -> Compute:
         )
     fast = torch.cuda.is_bf16_supported() and not exact
     dtype = torch.bfloat16 if fast else torch.float32
-    return Compute(device, dtype, 16, 256, 1, f"{device} ({torch.cuda.get_device_name(device)}), {_short(dtype)}")
+    return Compute(
+        device, dtype, 16, 256, 1, False, f"{device} ({torch.cuda.get_device_name(device)}), {_short(dtype)}"
+    )
 
 
 def _short(dtype: torch.dtype) -> str:

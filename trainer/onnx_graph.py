@@ -85,13 +85,18 @@ def fuse_batch_norm(module: fx.GraphModule) -> fx.GraphModule:
         if not isinstance(norm, nn.BatchNorm2d) or not isinstance(source, fx.Node) or len(source.users) != 1:
             continue
         convolution = _submodule(fused, source)
-        if isinstance(convolution, nn.Conv2d):
-            fused.set_submodule(str(source.target), fuse_conv_bn_eval(convolution, norm))
+        if isinstance(convolution, nn.Conv2d | nn.ConvTranspose2d) and _is_fusible(convolution):
+            transposed = isinstance(convolution, nn.ConvTranspose2d)
+            fused.set_submodule(str(source.target), fuse_conv_bn_eval(convolution, norm, transposed))
             node.replace_all_uses_with(source)
             fused.graph.erase_node(node)
             fused.delete_submodule(str(node.target))
     fused.recompile()
     return fused
+
+
+def _is_fusible(convolution: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+    return isinstance(convolution, nn.Conv2d) or convolution.groups == 1  # torch folds into no other transposed one
 
 
 def _submodule(module: fx.GraphModule, node: fx.Node) -> nn.Module | None:

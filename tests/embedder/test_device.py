@@ -209,7 +209,7 @@ def test_networks_run_on_cuda_alone(
     No card is needed: the tensors hold no numbers, and an operator that is given tensors of two devices fails.
     """
     network = load_dlib(weights(name)) if name == "dlib" else fuse_batch_norm(load_onnx(weights(name)))
-    compute = Compute(torch.device("cuda:0"), torch.bfloat16, 16, 256, 1, "a test")
+    compute = Compute(torch.device("cuda:0"), torch.bfloat16, 16, 256, 1, False, "a test")
     seen: set[tuple[str, torch.dtype]] = set()
 
     def look(module: nn.Module, inputs: object, output: object) -> None:

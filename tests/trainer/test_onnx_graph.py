@@ -223,18 +223,20 @@ def test_several_outputs_keep_their_order(tmp_path: Path):
 # ---------------------------------------------------------------- fusing
 
 
-def conv_and_norm(*, read_twice: bool) -> onnx.ModelProto:
+def conv_and_norm(*, read_twice: bool, operator: str = "Conv") -> onnx.ModelProto:
+    group = 2 if operator == "Conv" else 1
     nodes = [
-        helper.make_node("Conv", ["x", "w"], ["a"], group=2),
+        helper.make_node(operator, ["x", "w"], ["a"], group=group),
         helper.make_node("BatchNormalization", ["a", *NORM], ["b"]),
         helper.make_node("Add", ["a", "b"], ["y"]) if read_twice else helper.make_node("Relu", ["b"], ["y"]),
     ]
-    case = Case(tuple(nodes), {"w": (4, 2, 3, 3), **NORM})
+    case = Case(tuple(nodes), {"w": (4, 4 // group, 3, 3), **NORM})
     return build(nodes, random_constants(case), case)
 
 
-def test_fused_is_the_same_with_fewer_norms(tmp_path: Path):
-    module = load_onnx(saved(conv_and_norm(read_twice=False), tmp_path))
+@pytest.mark.parametrize("operator", ["Conv", "ConvTranspose"])
+def test_fused_is_the_same_with_fewer_norms(tmp_path: Path, operator: str):
+    module = load_onnx(saved(conv_and_norm(read_twice=False, operator=operator), tmp_path))
     fused = fuse_batch_norm(module)
     x = np.random.default_rng(3).normal(size=(2, 4, 7, 6)).astype(np.float32)
     assert (count_norms(module), count_norms(fused)) == (1, 0)

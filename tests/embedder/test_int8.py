@@ -1,0 +1,137 @@
+"""Convolutions on bytes, against the same network in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from embedder.centerface_ranges import RANGES
+from embedder.detect import shrink
+from embedder.int8 import convolved_values, int8_is_fast, measure_ranges, quantize
+from trainer.onnx_graph import fuse_batch_norm, load_onnx
+
+pytestmark = pytest.mark.skipif(not int8_is_fast(), reason="this processor has no fast int8, so it is never used here")
+
+
+class Block(nn.Module):
+    """What CenterFace is made of: widen, look around, narrow, add; and a value that goes two ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.widen = nn.Conv2d(8, 16, 1)
+        self.around = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.narrow = nn.Conv2d(16, 8, 1)
+        self.last = nn.Conv2d(8, 4, 1)
+        self.relu_1, self.relu_2 = nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.first(x)
+        inner = self.narrow(self.relu_2(self.around(self.relu_1(self.widen(first)))))
+        total = first + inner
+        return total, self.last(total)
+
+
+@pytest.fixture
+def network() -> fx.GraphModule:
+    return fx.symbolic_trace(Block().eval())
+
+
+@pytest.fixture
+def photo() -> Tensor:
+    smooth = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(5)) * 255
+    return functional.interpolate(smooth, scale_factor=4).round()
+
+
+def ranges_of(network: fx.GraphModule, photo: Tensor) -> dict[str, tuple[float, float]]:
+    return dict(measure_ranges(network, [photo], convolved_values(network, "last"), share=1.0))
+
+
+def as_pixels(photo: Tensor) -> Tensor:
+    return photo.to(torch.uint8).to(memory_format=torch.channels_last)
+
+
+def test_bytes_give_what_numbers_give(network: fx.GraphModule, photo: Tensor):
+    """To within a few steps of 256, though every convolution works on bytes."""
+    quantized = quantize(network, ranges_of(network, photo))
+    with torch.inference_mode():
+        expected, found = network(photo), quantized(as_pixels(photo))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.bfloat16
+        assert float((ours.float() - theirs).abs().max()) < 0.03 * float(theirs.abs().max())
+
+
+def test_every_convolution_is_on_bytes_and_no_relu_is_left(network: fx.GraphModule, photo: Tensor):
+    quantized = quantize(network, ranges_of(network, photo))
+    kinds = [type(module).__name__ for module in quantized.modules()]
+    assert kinds.count("_Int8Convolution") == 5
+    nodes = [node.name for node in quantized.graph.nodes]
+    assert "relu_1" not in nodes and "relu_2" not in nodes
+    # The photo, and what stands between two convolutions alone, is not converted; what is added to as well is.
+    assert [name for name in nodes if name.startswith("bytes_of")] == ["bytes_of_first", "bytes_of_add"]
+
+
+def test_without_a_range_it_stays_in_bfloat16(network: fx.GraphModule, photo: Tensor):
+    """A convolution is on bytes just where the range of what goes into it is known."""
+    ranges = ranges_of(network, photo)
+    del ranges["relu_1"], ranges["add"]
+    quantized = quantize(network, ranges)
+    assert isinstance(quantized.get_submodule("around"), nn.Conv2d)
+    assert isinstance(quantized.get_submodule("last"), nn.Conv2d)
+    with torch.inference_mode():
+        expected, found = network(photo), quantized(as_pixels(photo))
+    assert float((found[1].float() - expected[1]).abs().max()) < 0.03 * float(expected[1].abs().max())
+
+
+def test_the_network_itself_is_not_changed(network: fx.GraphModule, photo: Tensor):
+    before = network(photo)[1]
+    quantize(network, ranges_of(network, photo))
+    assert torch.equal(network(photo)[1], before)
+
+
+def test_what_is_beyond_the_range_is_cut_off(network: fx.GraphModule, photo: Tensor):
+    """A range of half the values gives an outcome that is wrong, but of the same size: nothing wraps around."""
+    halved = {name: (low / 2, high / 2) for name, (low, high) in ranges_of(network, photo).items()}
+    with torch.inference_mode():
+        found, expected = quantize(network, halved)(as_pixels(photo))[1].float(), network(photo)[1]
+    assert float(found.abs().max()) <= 1.05 * float(expected.abs().max())
+    assert float((found - expected).abs().max()) > 0.1 * float(expected.abs().max())
+
+
+def test_ranges_are_the_least_and_the_greatest(network: fx.GraphModule, photo: Tensor):
+    ranges = ranges_of(network, photo)
+    first = network.get_submodule("first")(photo).detach()
+    assert ranges["first"] == (float(first.min()), float(first.max()))
+    cut = measure_ranges(network, [photo], ["first"], share=0.9)["first"]
+    assert float((first > cut[1]).float().mean()) == pytest.approx(0.1, abs=0.01)
+
+
+def test_ranges_of_another_network_are_refused(network: fx.GraphModule):
+    with pytest.raises(ValueError, match="ranges of conv_4, which this network does not have"):
+        quantize(network, {"conv_4": (0, 1)})
+
+
+def test_centerface_finds_the_same_centres(weights: Callable[[str], Path], portraits: dict[str, np.ndarray]):
+    """With the ranges of the table: the heat at a face's centre, its size and its landmarks."""
+    network = fuse_batch_norm(load_onnx(weights("centerface")))
+    quantized = quantize(network, RANGES)
+    for portrait in portraits.values():
+        photo = shrink(portrait, 480)
+        height, width = (side // 32 * 32 for side in photo.shape[:2])
+        pixels = torch.from_numpy(np.ascontiguousarray(photo[None, :height, :width])).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            expected, found = network(pixels.float()), [m.float() for m in quantized(pixels)]
+        place = int(expected[0].argmax())
+        row, column = divmod(place, expected[0].shape[3])
+        assert expected[0].max() > 0.6
+        near = found[0][0, 0, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        assert float(near.max()) == pytest.approx(float(expected[0].max()), abs=0.06)
+        for ours, theirs, limit in zip(found[1:], expected[1:], (0.06, 0.3, 0.03), strict=True):
+            assert float((ours - theirs)[0, :, row, column].abs().max()) < limit
