@@ -1,4 +1,4 @@
-"""An album as it stands, in memory: photos, faces, what was said about them, and their index."""
+"""An album as it stands, in memory: photos, faces, and what was said about them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from embedder.catalogue import Catalogue, PathsOfContents, shard_fingerprints, s
 from embedder.rows import FaceColumns
 from embedder.tables import AlbumTables
 from embedder.vectors import UnitRows
-from indexer.album import Album, AlbumError, write_whole
-from indexer.index import FaceIndex, build_index, contents, load_index, save_index
+from indexer.album import Album, AlbumError
 from indexer.people import FaceRef, PeopleState, PeopleStore
 from indexer.snapshot import read_album_tables
 
@@ -198,20 +197,3 @@ def require_one_model(album: Album) -> None:
                 f"{album.shards / shard} holds embeddings of model {fingerprint}, the album those of "
                 f"{album.fingerprint}: they cannot be compared. Move the shard to an album of its own"
             )
-
-
-def current_index(archive: Archive) -> tuple[FaceIndex, bool]:
-    """Give the index of an archive's faces, from the cache or built anew.
-
-    Returns:
-        (index, whether it was built).
-    """
-    about = contents(archive.album.fingerprint, archive.faces.face_ids)
-    index = load_index(archive.album.index, about)
-    if index is not None:
-        return index, False
-    index = build_index(np.asarray(archive.embeddings))
-    archive.album.index.mkdir(exist_ok=True, mode=0o700)
-    for name, content in save_index(index, about).items():
-        write_whole(archive.album.index / name, content)
-    return index, True

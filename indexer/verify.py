@@ -14,7 +14,6 @@ from embedder.tables import shown_contents
 from indexer.album import Album, AlbumError
 from indexer.archive import Archive, read_archive_even_empty
 from indexer.grouping.groups import FILE_NAME, GroupsError, read_groups
-from indexer.index import check_index
 from indexer.people import PeopleError, PeopleStore
 from indexer.search.base_files import check_base
 from indexer.snapshot import check_snapshots
@@ -29,7 +28,6 @@ def problems(album: Album) -> Iterator[str]:
             yield problem
     yield from _shard_numbers(album)
     yield from _people_file(album)
-    yield from check_index(album.index)
     yield from check_base(album.index)
     yield from check_snapshots(album)
     if not damaged:

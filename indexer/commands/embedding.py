@@ -41,7 +41,7 @@ def add_photos(
     with writing(root), _terminate_as_interrupt():
         album = _album_for(root, model)
         report = _embed(files, album, device, settings)
-        return report, _refresh_index(album)
+        return report, refresh_derived(album)
 
 
 def _album_for(root: Path, model: str | None) -> Album:
@@ -80,14 +80,19 @@ def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSet
     return report
 
 
-def _refresh_index(album: Album) -> Archive:
-    from indexer.archive import current_index, read_archive_even_empty
+def refresh_derived(album: Album) -> Archive:
+    """Bring the snapshot and the index of an album up to date, and say what was done; give the album as it stands.
+
+    The caller holds the album's lock.
+    """
+    from indexer.archive import read_archive_even_empty
+    from indexer.search.album_index import refresh_album_index
     from indexer.snapshot import refresh_snapshot
 
     refresh_snapshot(album)
     archive = read_archive_even_empty(album)
-    if len(archive.faces):
-        current_index(archive)
+    for note in refresh_album_index(archive):
+        say(note)
     return archive
 
 
