@@ -159,7 +159,7 @@ def _draw(photo: Path, face: AskedFace, lines: list[dict[str, Any]], sheet: Path
 
     asked = (photo, face.box, "asked for")
     found = [
-        (Path(line["photo"]), line["box"], f"{line['similarity']:.2f} {Path(line['photo']).name}") for line in lines
+        (Path(line["photo"]), line["box"], f"{Path(line['photo']).name} {line['similarity']:.2f}") for line in lines
     ]
     drawn = draw_sheet(f"{photo.name}, face {face.number}: {count(len(lines), 'photo')}", [asked, *found], sheet)
     say(f"{count(drawn, 'face')} on {sheet}, the one asked for first.")

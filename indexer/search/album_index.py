@@ -110,13 +110,15 @@ def refresh_album_index(archive: Archive) -> list[str]:
     """Bring an album's index up to date: ``refresh_index``. The caller holds the album's lock."""
     from indexer.answers import album_groups
     from indexer.grouping.archive_groups import settings_for
+    from indexer.naming.calibration import reached_by_half
 
     def labels() -> Ints:
         groups = album_groups(archive)
         # A person and a group may have the same number; a face never has both.
         return np.where(archive.persons >= 0, 2 * archive.persons, np.where(groups > 0, 2 * groups + 1, -1))
 
-    floor = settings_for(archive.album.model).prior
+    # What every other stranger reaches with somebody of an album so large tells nothing.
+    floor = max(settings_for(archive.album.model).prior, reached_by_half(archive.album.model, len(archive.faces)))
     return refresh_index(archive.album.index, _faces_of(archive), labels, floor=floor)
 
 
