@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedder.catalogue import Catalogue, PathsOfContents, shard_fingerprints, shown_faces
 from embedder.rows import FaceColumns
@@ -102,6 +104,11 @@ class Archive:
             return []
         ends = np.searchsorted(self.faces.contents, [content, content + 1], sorter=self._by_content)
         return sorted(self._by_content[ends[0] : ends[1]].tolist())
+
+    def held_among(self, photo_ids: Collection[str]) -> set[str]:
+        """Say which of some photos have rows in the album. Unlike ``rows_of_photo`` it makes no index of all of them."""
+        known = self.tables.contents.column("photo_id")
+        return set(known.filter(pc.is_in(known, pa.array(list(photo_ids), known.type))).to_pylist())
 
     def photo_id(self, row: int) -> str:
         """The content of a face's photo, as 32 hex digits."""

@@ -81,11 +81,12 @@ def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSet
 
 
 def refresh_derived(album: Album) -> Archive:
-    """Bring the snapshot and the index of an album up to date, and say what was done; give the album as it stands.
+    """Bring what is derived from an album up to date, but for the groups; give the album as it stands.
 
-    The caller holds the album's lock.
+    Says what was done to the index. The caller holds the album's lock.
     """
     from indexer.archive import read_archive_even_empty
+    from indexer.kept_recogniser import MIN_FACES, open_recogniser
     from indexer.search.album_index import refresh_album_index
     from indexer.snapshot import refresh_snapshot
 
@@ -93,6 +94,8 @@ def refresh_derived(album: Album) -> Archive:
     archive = read_archive_even_empty(album)
     for note in refresh_album_index(archive):
         say(note)
+    if (archive.persons >= 0).sum() >= MIN_FACES:
+        open_recogniser(archive, keep=True)
     return archive
 
 

@@ -15,10 +15,11 @@ from embedder.rows import FaceRows, PhotoRow, face_id
 from embedder.shards import write_shard
 from indexer.album import Album, AlbumError, open_or_create
 from indexer.archive import EmptyAlbum, read_archive, read_archive_even_empty
-from indexer.lookalikes import find_lookalikes, open_index
+from indexer.lookalikes import find_lookalikes
 from indexer.naming.identify import IdentifySettings
 from indexer.naming.recognition import build_recogniser
 from indexer.people import FaceRef, PeopleStore
+from indexer.search.album_index import current_index
 
 BOX = (10, 10, 80, 90)
 
@@ -121,5 +122,12 @@ def _answers(archive) -> tuple[dict[int, tuple[int, int, float]], list[int]]:
     named = zip(found.person.tolist(), found.reason.tolist(), found.similarity.round(5).tolist(), strict=True)
     first = int(np.flatnonzero(faces == faces.min())[0])
     nobody = np.zeros(len(rows), bool)
-    alike = find_lookalikes(archive, open_index(archive)[0], rows[first], unlike=nobody, least=0.5, most=9)
+    alike = find_lookalikes(archive, current_index(archive)[0], rows[first], unlike=nobody, least=0.5, most=9)
     return dict(zip(faces.tolist(), named, strict=True)), faces[alike.rows].tolist()
+
+
+def test_photos_are_known_by_their_content(make_album):
+    archive = read_archive(make_album({"a.png": [[1, 0]], "b.png": []}))
+    held = archive.tables.contents.column("photo_id").to_pylist()
+    assert archive.held_among([*held, "f" * 32]) == set(held) and len(held) == 2
+    assert archive.held_among([]) == set()

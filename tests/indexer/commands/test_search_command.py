@@ -14,6 +14,7 @@ from embedder.shards import read_faces, read_photos, write_shard
 from indexer.archive import read_archive
 from indexer.grouping.archive_groups import settings_for
 from indexer.people import PeopleStore
+from indexer.search.exact import FullRows
 
 
 def _lines(result) -> list[dict]:
@@ -170,3 +171,24 @@ def test_vectors_that_are_no_numbers_are_an_error_in_one_line(album, run, comman
     assert result.exit_code == 1 and result.stdout == ""
     assert "`visavis verify` finds the shard" in result.stderr and "Traceback" not in result.stderr
     assert "embeddings that are not numbers" in run("verify", "--album", album.root).stdout
+
+
+@pytest.mark.parametrize("float16", [False, True])
+def test_gpus_are_asked_for_by_name(album, run, monkeypatch, float16):
+    """Stands in for GPUs: what they would hold, and in which numbers."""
+    held = []
+
+    def rows_on_gpus(embeddings, gpus, *, float16):
+        held.append((len(embeddings), gpus, float16))
+        return FullRows(embeddings)
+
+    monkeypatch.setattr("indexer.search.faiss_calls.gpu_count", lambda: 2)
+    monkeypatch.setattr("indexer.search.face_index.rows_on_gpus", rows_on_gpus)
+    options = ["--device", "cuda", *(["--float16"] if float16 else [])]
+    assert _names(run("search", "--album", album.root, "--json", *options, _photo(album, "c.png"))) == ["c.png"]
+    assert held == [(5, [0, 1], float16)]
+
+
+def test_a_gpu_that_is_not_there_is_an_error(album, run):
+    result = run("search", "--album", album.root, "--device", "cuda", _photo(album, "c.png"))
+    assert result.exit_code == 1 and result.stdout == "" and "--device cuda" in result.stderr
