@@ -4,13 +4,13 @@
         [--far 0.001]
 
 FOLDER is what ``python -m benchmarks.hard_copies`` wrote. The open-set protocol: people with ``--known`` photos or
-more are known, their first ``--gallery`` clean photos are the gallery, hard copies of the rest are probes; people with
-one photo are strangers, from clean photos and from hard copies. ``--people`` takes so many known people at random,
-several times, for the mean of them: a family's album is no list of 430. DIR is the share of probes that get their
-right name where 1 % of the strangers (``--far``) get one. Photos of LFW under a wrong name are left out of the strangers. What was
-tried and is not in visavis: rivals that count in full however few people there are; the directions in which spoiling
-moves every face, fitted on people who are neither known nor strangers, taken off; a threshold for each kind, as if
-the kind were known. The last line is JSON.
+more are known, their first ``--gallery`` clean photos are the gallery, hard copies of the rest are probes; people
+with one photo are strangers, from clean photos and from hard copies. ``--people`` takes so many known people at
+random, several times, for the mean of them: a family's album is no list of 430. DIR is the share of probes that get
+their right name where 1 % of the strangers (``--far``) get one. Photos of LFW under a wrong name are left out of the
+strangers. What was tried and is not in visavis: rivals that count in full however few people there are; the
+directions in which spoiling moves every face, fitted on people who are neither known nor strangers, taken off; a
+threshold for each kind, as if the kind were known. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Archive:
         return sorted(self._by_content[ends[0] : ends[1]].tolist())
 
     def held_among(self, photo_ids: Collection[str]) -> set[str]:
-        """Say which of some photos have rows in the album. Unlike ``rows_of_photo`` it makes no index of all of them."""
+        """Say which of some photos the album knows. Unlike ``rows_of_photo`` it makes no index of all of them."""
         known = self.tables.contents.column("photo_id")
         return set(known.filter(pc.is_in(known, pa.array(list(photo_ids), known.type))).to_pylist())
 
