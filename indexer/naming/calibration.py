@@ -184,8 +184,9 @@ def _quantiles(table: StrangerTable, people: int, faces_per_person: NDArray[np.i
     row = np.array([np.interp(asked, logs, column) for column in best.T])
     if asked > logs[-1]:
         row = _of_more_people(row, people / PEOPLE[-1])
-    doublings = np.log2(np.maximum(faces_per_person, 1))
-    return row + [float(np.interp(doublings, np.log2(FACES), column).mean()) for column in np.array(table.by_faces).T]
+    faces, with_so_many = np.unique(np.maximum(faces_per_person, 1), return_counts=True)
+    more = [np.interp(np.log2(faces), np.log2(FACES), column) for column in np.array(table.by_faces).T]
+    return np.asarray(row + np.average(more, axis=1, weights=with_so_many))
 
 
 def _of_more_people(quantiles: Doubles, times: float) -> Doubles:
