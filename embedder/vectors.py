@@ -10,6 +10,10 @@ import numpy as np
 _BLOCK = 1 << 16  # rows that are copied at once
 
 
+class NotVectors(ValueError):
+    """Embeddings that are no unit vectors of numbers, so that nothing can be compared with them. Says which."""
+
+
 class Part(Protocol):
     """Rows of a matrix that come from one place: an array, or a file whose rows are checked when they are read."""
 

@@ -1,4 +1,4 @@
-"""An album as it stands, in memory: photos, faces, what was said about them, and their index."""
+"""An album as it stands, in memory: photos, faces, and what was said about them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from embedder.catalogue import Catalogue, PathsOfContents, shard_fingerprints, shown_faces
 from embedder.rows import FaceColumns
 from embedder.tables import AlbumTables
 from embedder.vectors import UnitRows
-from indexer.album import Album, AlbumError, write_whole
-from indexer.index import FaceIndex, build_index, contents, load_index, save_index
+from indexer.album import Album, AlbumError
 from indexer.people import FaceRef, PeopleState, PeopleStore
 from indexer.snapshot import read_album_tables
 
@@ -103,6 +104,11 @@ class Archive:
             return []
         ends = np.searchsorted(self.faces.contents, [content, content + 1], sorter=self._by_content)
         return sorted(self._by_content[ends[0] : ends[1]].tolist())
+
+    def held_among(self, photo_ids: Collection[str]) -> set[str]:
+        """Say which of some photos the album knows. Unlike ``rows_of_photo`` it makes no index of all of them."""
+        known = self.tables.contents.column("photo_id")
+        return set(known.filter(pc.is_in(known, pa.array(list(photo_ids), known.type))).to_pylist())
 
     def photo_id(self, row: int) -> str:
         """The content of a face's photo, as 32 hex digits."""
@@ -198,20 +204,3 @@ def require_one_model(album: Album) -> None:
                 f"{album.shards / shard} holds embeddings of model {fingerprint}, the album those of "
                 f"{album.fingerprint}: they cannot be compared. Move the shard to an album of its own"
             )
-
-
-def current_index(archive: Archive) -> tuple[FaceIndex, bool]:
-    """Give the index of an archive's faces, from the cache or built anew.
-
-    Returns:
-        (index, whether it was built).
-    """
-    about = contents(archive.album.fingerprint, archive.faces.face_ids)
-    index = load_index(archive.album.index, about)
-    if index is not None:
-        return index, False
-    index = build_index(np.asarray(archive.embeddings))
-    archive.album.index.mkdir(exist_ok=True, mode=0o700)
-    for name, content in save_index(index, about).items():
-        write_whole(archive.album.index / name, content)
-    return index, True

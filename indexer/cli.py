@@ -57,6 +57,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from embedder.model import UnknownModel
     from embedder.pretrained import WeightsError
     from embedder.shards import ShardError
+    from embedder.vectors import NotVectors
     from indexer.album import AlbumError
     from indexer.bulk import PartsError
     from indexer.evaluation.central_faces import EvaluationError
@@ -68,8 +69,9 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from trainer.onnx_graph import OnnxError
 
     return (
-        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError, PeopleError,
-        PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightsError, OSError, sqlite3.OperationalError,
+        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, NotVectors, OnnxError, PartsError,
+        PeopleError, PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightsError, OSError,
+        sqlite3.OperationalError,
     )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer.archive import Archive
-from indexer.search.album_index import current_index
 from indexer.search.face_index import FaceIndex
 
 _SOME_MORE = 16  # faces beyond those wanted that are asked for at first
@@ -28,11 +27,6 @@ class Lookalikes:
     similarity: np.ndarray
     left_out: int
     nearest: float
-
-
-def open_index(archive: Archive, device: str = "cpu") -> tuple[FaceIndex, list[str]]:
-    """Give the index of an archive's faces, and what the user should know of it."""
-    return current_index(archive, device=device)
 
 
 def find_lookalikes(

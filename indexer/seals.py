@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIX = ".sha256"
-SEALED = frozenset(("album.json", "faces.json", "groups.parquet", "links.parquet", "neighbours.npz", "regrouped.json"))
+SEALED = frozenset(("album.json", "groups.parquet", "links.parquet", "neighbours.npz", "regrouped.json"))
 """Names of the files that get a seal. All others hold their checksum, or stand in a manifest that does."""
 
 

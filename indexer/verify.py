@@ -14,7 +14,6 @@ from embedder.tables import shown_contents
 from indexer.album import Album, AlbumError
 from indexer.archive import Archive, read_archive_even_empty
 from indexer.grouping.groups import FILE_NAME, GroupsError, read_groups
-from indexer.index import check_index
 from indexer.kept_recogniser import FILE_NAME as RECOGNISER
 from indexer.kept_recogniser import is_damaged
 from indexer.people import PeopleError, PeopleStore
@@ -24,7 +23,7 @@ from indexer.seals import broken_seals
 from indexer.search.base_files import check_base
 from indexer.snapshot import check_snapshots
 
-CACHES = ("faces.json", "neighbours.npz")
+CACHES = ("neighbours.npz",)
 """Sealed files of the index folder that can be made anew; of groups the numbers would be lost."""
 
 
@@ -45,7 +44,7 @@ def problems(album: Album) -> Iterator[str]:
 
 def derived_problems(album: Album) -> list[str]:
     """Find what is wrong with the files that can be made anew from the shards, a sentence each."""
-    return [*check_index(album.index), *check_base(album.index), *check_snapshots(album), *_kept(album)]
+    return [*check_base(album.index), *check_snapshots(album), *_kept(album)]
 
 
 def _kept(album: Album) -> Iterator[str]:

@@ -46,7 +46,7 @@ def add_photos(
     with writing(root), _terminate_as_interrupt():
         album = _album_for(root, model)
         report = _embed(files, roots, album, device, settings)
-        return report, _refresh_index(album)
+        return report, refresh_derived(album)
 
 
 def _album_for(root: Path, model: str | None) -> Album:
@@ -113,14 +113,22 @@ def _embed_new(new: FileList, album: Album, catalogue: Catalogue, device: str, s
             raise
 
 
-def _refresh_index(album: Album) -> Archive:
-    from indexer.archive import current_index, read_archive_even_empty
+def refresh_derived(album: Album) -> Archive:
+    """Bring what is derived from an album up to date, but for the groups; give the album as it stands.
+
+    Says what was done to the index. The caller holds the album's lock.
+    """
+    from indexer.archive import read_archive_even_empty
+    from indexer.kept_recogniser import MIN_FACES, open_recogniser
+    from indexer.search.album_index import refresh_album_index
     from indexer.snapshot import refresh_snapshot
 
     refresh_snapshot(album)
     archive = read_archive_even_empty(album)
-    if len(archive.faces):
-        current_index(archive)
+    for note in refresh_album_index(archive):
+        say(note)
+    if (archive.persons >= 0).sum() >= MIN_FACES:
+        open_recogniser(archive, keep=True)
     return archive
 
 

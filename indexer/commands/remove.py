@@ -148,11 +148,14 @@ def _tell(changes: Sequence[Change], words: dict[str, str], *, dry_run: bool, as
 def _compact(album: Album) -> tuple[int, int, int, int]:
     """Compact an album: (shards written anew, photo rows, faces and bytes deleted)."""
     from embedder.compaction import plan_compaction
+    from indexer.commands.embedding import refresh_derived
     from indexer.removal import compact_album
 
     before, plan = _size(album), plan_compaction(album.shards)
     with progress(len(plan), "shards") as update:
         compact_album(album, plan, lambda finished: update(finished, sum(r.faces_left_out for r in plan[:finished])))
+    if plan:
+        refresh_derived(album)
     photos, faces = sum(r.photos_left_out for r in plan), sum(r.faces_left_out for r in plan)
     return len(plan), photos, faces, before - _size(album)
 

@@ -49,10 +49,11 @@ class AskedFace:
 )
 @click.option("--all-matches", is_flag=True, help="List the best photos, however little alike.")
 @device_option
+@click.option("--float16", is_flag=True, help="Half the memory on GPUs, and similarities to three digits.")
 @json_option
 def search(
     photo: Path, album: Path, number: int | None, sheet: Path | None, most: int, min_similarity: float | None,
-    all_matches: bool, device: str, as_json: bool,
+    all_matches: bool, device: str, float16: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """List the photos of the album that show the face in PHOTO, best first.
 
@@ -68,7 +69,8 @@ def search(
     from indexer.answers import album_groups
     from indexer.archive import read_archive
     from indexer.grouping.archive_groups import settings_for
-    from indexer.lookalikes import find_lookalikes, known_unlike, open_index
+    from indexer.lookalikes import find_lookalikes, known_unlike
+    from indexer.search.album_index import current_index
 
     if all_matches and min_similarity is not None:
         raise click.UsageError("--all-matches has no limit: leave out --min-similarity")
@@ -77,7 +79,7 @@ def search(
     usual = settings_for(archive.album.model).prior
     least = -1.0 if all_matches else usual if min_similarity is None else min_similarity
     groups = album_groups(archive)
-    index, notes = open_index(archive, device)
+    index, notes = current_index(archive, device=device, float16=float16)
     for note in notes:
         say(note)
     for face in faces:
@@ -162,7 +164,7 @@ def _draw(photo: Path, face: AskedFace, lines: list[dict[str, Any]], sheet: Path
 
     asked = (photo, face.box, "asked for")
     found = [
-        (Path(line["photo"]), line["box"], f"{line['similarity']:.2f} {Path(line['photo']).name}") for line in lines
+        (Path(line["photo"]), line["box"], f"{Path(line['photo']).name} {line['similarity']:.2f}") for line in lines
     ]
     drawn = draw_sheet(f"{photo.name}, face {face.number}: {count(len(lines), 'photo')}", [asked, *found], sheet)
     say(f"{count(drawn, 'face')} on {sheet}, the one asked for first.")

@@ -73,7 +73,7 @@ class PhotoNamer:
 
         archive = self._recogniser.archive
         rows_of = {}
-        for name in dict.fromkeys(_photo_id(content) for content in contents if isinstance(content, bytes)):
+        for name in archive.held_among([_photo_id(content) for content in contents if isinstance(content, bytes)]):
             rows = from_left(archive, archive.rows_of_photo(name))
             if len(rows) or self._shows_nobody(name):
                 rows_of[name] = rows

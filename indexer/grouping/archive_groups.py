@@ -15,7 +15,7 @@ from indexer.grouping.groups import NOBODY
 from indexer.grouping.likelihoods import REACH, chance_in_group, spread_or_usual, stepped
 from indexer.grouping.link_threshold import Evidence
 from indexer.grouping.neighbour_graph import Background, similar_pairs
-from indexer.index import build_index
+from indexer.search.face_index import exact_index
 
 _NEIGHBOURS = 64
 # Cosine at which two faces of an album of middle size are linked, where the album itself tells nothing.
@@ -87,7 +87,7 @@ def neighbour_lists(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (rows int64 (M, k), similarities float32 (M, k)), as ``indexer.grouping.cluster.cluster_faces`` takes them.
     """
-    similarities, neighbours = build_index(embeddings).search(embeddings, _NEIGHBOURS + 1)
+    similarities, neighbours = exact_index(embeddings).search(embeddings, _NEIGHBOURS + 1)
     return neighbours, similarities
 
 

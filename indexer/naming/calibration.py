@@ -148,6 +148,12 @@ def calibrate(
     return replace(curve, min_margin=_MIN_MARGIN * (curve.threshold(0.01) - curve.threshold(0.5)))
 
 
+def reached_by_half(network: str, people: int) -> float:
+    """Give the similarity that half of all strangers reach with one of so many people; -1 for an unknown network."""
+    table = TABLES.get(network)
+    return -1.0 if table is None else float(_quantiles(table, people, np.ones(1, np.int64))[_MIDDLE])
+
+
 @dataclass(frozen=True)
 class _Shown:
     """What the album's people reach when taken for strangers: best similarities, falling, and the share of each."""
@@ -177,11 +183,23 @@ def _quantiles(table: StrangerTable, people: int, faces_per_person: NDArray[np.i
     asked = np.log(max(people, 1))
     row = np.array([np.interp(asked, logs, column) for column in best.T])
     if asked > logs[-1]:
-        # The largest of many grows with the logarithm of their number (Gumbel): the last decade gives the slope.
-        decade = np.array([np.interp(logs[-1] - np.log(10), logs, column) for column in best.T])
-        row += (best[-1] - decade) * (asked - logs[-1]) / np.log(10)
-    doublings = np.log2(np.maximum(faces_per_person, 1))
-    return row + [float(np.interp(doublings, np.log2(FACES), column).mean()) for column in np.array(table.by_faces).T]
+        row = _of_more_people(row, people / PEOPLE[-1])
+    faces, with_so_many = np.unique(np.maximum(faces_per_person, 1), return_counts=True)
+    more = [np.interp(np.log2(faces), np.log2(FACES), column) for column in np.array(table.by_faces).T]
+    return np.asarray(row + np.average(more, axis=1, weights=with_so_many))
+
+
+def _of_more_people(quantiles: Doubles, times: float) -> Doubles:
+    """Give quantiles for so many times as many people: whoever is like none of them is like none of each part.
+
+    The chance of that is a power of what it is for one part, as if the parts were independent. The table's row for
+    1,000 people follows from that for 500 to within 0.002 at rates from 0.9 to 0.01, for both networks. The tail is
+    exponential.
+    """
+    rates = -np.expm1(np.log1p(-_RATES) / times)
+    fall = (quantiles[-1] - quantiles[_ONE_PERCENT]) / np.log(RATES[_ONE_PERCENT] / RATES[-1])
+    beyond = fall * np.maximum(np.log(RATES[-1] / rates), 0)
+    return np.asarray(np.interp(-np.log(rates), -np.log(_RATES), quantiles) + beyond)
 
 
 def _shape(middle: float, people: int) -> Doubles:

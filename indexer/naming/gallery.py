@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.vectors import NotVectors
 from indexer.naming.looks import group_sums, split_looks
 
 Floats = NDArray[np.float32]
@@ -159,7 +160,7 @@ def unit_rows(embeddings: NDArray[np.floating], what: str) -> Floats:
     """Check that rows are unit vectors and give them as float32.
 
     Raises:
-        ValueError: naming the rows that hold NaN or infinity or whose length is not 1.
+        NotVectors: naming the rows that hold NaN or infinity or whose length is not 1.
     """
     if embeddings.ndim != 2:
         raise ValueError(f"embeddings of {what}s have shape {embeddings.shape}, not (faces, dimensions)")
@@ -168,7 +169,7 @@ def unit_rows(embeddings: NDArray[np.floating], what: str) -> Floats:
     bad = np.flatnonzero(~(np.abs(lengths - 1) <= _UNIT_TOLERANCE))
     if bad.size:
         named = ", ".join(map(str, bad[:8].tolist())) + (f" and {bad.size - 8} more" if bad.size > 8 else "")
-        raise ValueError(f"not unit vectors of numbers: {what} {named}; `visavis verify` finds the shard")
+        raise NotVectors(f"not unit vectors of numbers: {what} {named}; `visavis verify` finds the shard")
     return rows
 
 

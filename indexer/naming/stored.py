@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from indexer.naming.calibration import Calibration
 from indexer.naming.gallery import Gallery, unit_rows
 
-FORMAT = 1
+FORMAT = 2
 """To be raised by whoever changes how a gallery or a calibration is made: what was stored before is then not used."""
 
 _GALLERY = tuple(field.name for field in fields(Gallery) if field.name not in ("embeddings", "usual"))

@@ -106,18 +106,20 @@ def describe_index(folder: Path, faces: Faces, *, exact_up_to: int = EXACT_FACES
     return "to be built" if base is None else describe(place_base(base, faces.face_ids))
 
 
-def refresh_album_index(archive: Archive, *, anew: bool = False) -> list[str]:
+def refresh_album_index(archive: Archive) -> list[str]:
     """Bring an album's index up to date: ``refresh_index``. The caller holds the album's lock."""
     from indexer.answers import album_groups
     from indexer.grouping.archive_groups import settings_for
+    from indexer.naming.calibration import reached_by_half
 
     def labels() -> Ints:
         groups = album_groups(archive)
         # A person and a group may have the same number; a face never has both.
         return np.where(archive.persons >= 0, 2 * archive.persons, np.where(groups > 0, 2 * groups + 1, -1))
 
-    floor = settings_for(archive.album.model).prior
-    return refresh_index(archive.album.index, _faces_of(archive), labels, floor=floor, anew=anew)
+    # What every other stranger reaches with somebody of an album so large tells nothing.
+    floor = max(settings_for(archive.album.model).prior, reached_by_half(archive.album.model, len(archive.faces)))
+    return refresh_index(archive.album.index, _faces_of(archive), labels, floor=floor)
 
 
 def refresh_index(
@@ -126,7 +128,6 @@ def refresh_index(
     labels: Callable[[], Ints] | None,
     *,
     floor: float,
-    anew: bool = False,
     exact_up_to: int = EXACT_FACES,
 ) -> list[str]:
     """Build, extend or delete the base in ``folder``, if it pays. The caller holds the album's lock.
@@ -136,7 +137,6 @@ def refresh_index(
     Args:
         labels: gives who is known to be whom, when that is needed; see ``identity_agreement``.
         floor: similarity below which nobody would be recognised.
-        anew: build the base again in any case: then no code of a face that is gone is left in a file.
         exact_up_to: faces that need no base.
     Returns:
         what was done, and why: a sentence each; nothing if there was nothing to do.
@@ -147,14 +147,13 @@ def refresh_index(
     if len(faces.face_ids) <= exact_up_to:
         delete_base(folder)
         return []
-    why = "Asked to build the index anew." if anew else ""
-    placed = None
+    why = ""
     try:
-        base = None if anew else read_base(folder, faces.fingerprint)
-        placed = None if base is None else place_base(base, faces.face_ids)
+        base = read_base(folder, faces.fingerprint)
     except BaseFileError as error:
-        why = f"{error}."
-    if placed is not None:
+        base, why = None, f"{error}."
+    if base is not None:
+        placed = place_base(base, faces.face_ids)
         why = _why_anew(placed)
         if not why:
             return _extend(folder, faces, placed) if len(placed.tail) > MOST_NEW else []

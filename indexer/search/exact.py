@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from embedder.vectors import NotVectors
 from indexer.search import faiss_calls
 from indexer.search.faiss_calls import Floats, Ints
 
@@ -73,7 +74,7 @@ def sample_rows(embeddings: Embeddings, wanted: int, seed: int) -> Floats:
 def _refuse_what_is_no_number(rows: Floats, numbers: Ints) -> None:
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if len(bad):
-        raise ValueError(
+        raise NotVectors(
             f"embedding {numbers[bad[0]]} and {len(bad) - 1} more are not numbers: `visavis verify` finds the shard"
         )
 

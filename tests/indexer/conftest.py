@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from embedder.shards import write_shard
 from indexer.album import Album, open_or_create
 from indexer.cli import cli
 from indexer.demo import DemoPhotos, make_photos
+from indexer.search import album_index
 
 AlbumMaker = Callable[[dict[str, Sequence[Sequence[float]]]], Album]
 
@@ -65,6 +67,13 @@ def make_album(tmp_path: Path) -> AlbumMaker:
         return album
 
     return make
+
+
+@pytest.fixture
+def cells_from_16_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let albums of 17 faces and more be searched in cells, as large ones are."""
+    for name in ("open_index", "describe_index", "refresh_index"):
+        monkeypatch.setattr(album_index, name, partial(getattr(album_index, name), exact_up_to=16))
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from embedder.rows import PhotoRow
+from embedder.model import choose_model
+from embedder.rows import FaceRows, PhotoRow, face_id
 from embedder.shards import write_shard
-from indexer.album import Album, AlbumError
-from indexer.archive import EmptyAlbum, current_index, read_archive, read_archive_even_empty
-from indexer.people import PeopleStore
+from indexer.album import Album, AlbumError, open_or_create
+from indexer.archive import EmptyAlbum, read_archive, read_archive_even_empty
+from indexer.lookalikes import find_lookalikes
+from indexer.naming.identify import IdentifySettings
+from indexer.naming.recognition import build_recogniser
+from indexer.people import FaceRef, PeopleStore
+from indexer.search.album_index import current_index
+
+BOX = (10, 10, 80, 90)
 
 
 def test_faces_and_photos_belong_together(make_album):
@@ -63,15 +72,62 @@ def test_a_shard_of_another_model_is_refused_by_name(make_album, tmp_path: Path)
         read_archive(album)
 
 
-def test_the_index_is_kept_and_built_anew_when_it_no_longer_fits(make_album):
-    album = make_album({"a.png": [[1, 0]], "b.png": [[0, 1]]})
-    archive = read_archive(album)
-    assert current_index(archive)[1] is True
-    assert current_index(archive)[1] is False
-    index_file = album.index / "faces.faiss"
-    index_file.write_bytes(index_file.read_bytes()[:-1])
-    index, built = current_index(archive)
-    assert built
-    assert index.search(archive.embeddings, 1)[1][:, 0].tolist() == [0, 1]
-    make_album({"c.png": [[1, 1]]})
-    assert current_index(read_archive(album))[1] is True
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.permutations(range(1, 7)))
+def test_the_order_of_shards_changes_no_answer(tmp_path_factory, order: list[int]):
+    """Shards from several workers are merged by their names alone."""
+    album = _album_of_six_shards(tmp_path_factory)
+    expected = _answers(read_archive(album))
+    for new, old in enumerate(order, 1):
+        (album.shards / f"{old:06d}").rename(album.shards / f".moved-{new:06d}")
+    for moved in album.shards.glob(".moved-*"):
+        moved.rename(album.shards / moved.name.removeprefix(".moved-"))
+    assert _answers(read_archive(album)) == expected
+
+
+def _album_of_six_shards(tmp_path_factory) -> Album:
+    """People 0, 1 and 2 with six photos each, of which three have a name; each shard shows all three."""
+    root = tmp_path_factory.mktemp("six")
+    spec = choose_model("sface")
+    album = open_or_create(root / "album", spec.name, spec.fingerprint())
+    rng = np.random.default_rng(5)
+    refs: dict[int, list[FaceRef]] = {0: [], 1: [], 2: []}
+    for shard in range(6):
+        names = [f"{10 * shard + person:032x}" for person in refs]
+        vectors = np.eye(128)[:3] + 0.07 * rng.standard_normal((3, 128))
+        faces = FaceRows(
+            np.array([face_id(name, BOX) for name in names]),
+            names,
+            np.array([BOX] * 3, np.int32),
+            np.zeros((3, 5, 2), np.float32),
+            np.ones(3, np.float32),
+            np.ones(3, np.float32),
+            (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16),
+        )
+        photos = [PhotoRow(name, f"/{name}.jpg", 1, 1, 100, 100, None, "ok", None, 1) for name in names]
+        write_shard(album.shards, photos, faces, album.fingerprint)
+        for person, (name, number) in enumerate(zip(names, faces.face_ids.tolist(), strict=True)):
+            refs[person].append(FaceRef(number, name, BOX))
+    with PeopleStore(album.people) as store:
+        for person, name in enumerate(("Ann", "Bea", "Cat")):
+            store.assign(refs[person][:3], name, add_to_existing=False)
+    return album
+
+
+def _answers(archive) -> tuple[dict[int, tuple[int, int, float]], list[int]]:
+    """Who each face is, why and how surely, by its number; and what a search for the first one finds."""
+    rows, faces = np.asarray(archive.embeddings), archive.faces.face_ids
+    found = build_recogniser(archive).name(rows, archive.photo_numbers, np.ones(len(rows)), IdentifySettings())
+    assert len(set(found.person.tolist())) == 3
+    named = zip(found.person.tolist(), found.reason.tolist(), found.similarity.round(5).tolist(), strict=True)
+    first = int(np.flatnonzero(faces == faces.min())[0])
+    nobody = np.zeros(len(rows), bool)
+    alike = find_lookalikes(archive, current_index(archive)[0], rows[first], unlike=nobody, least=0.5, most=9)
+    return dict(zip(faces.tolist(), named, strict=True)), faces[alike.rows].tolist()
+
+
+def test_photos_are_known_by_their_content(make_album):
+    archive = read_archive(make_album({"a.png": [[1, 0]], "b.png": []}))
+    held = archive.tables.contents.column("photo_id").to_pylist()
+    assert archive.held_among([*held, "f" * 32]) == set(held) and len(held) == 2
+    assert archive.held_among([]) == set()

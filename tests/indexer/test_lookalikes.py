@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from indexer.archive import read_archive
-from indexer.lookalikes import find_lookalikes, known_unlike, open_index
+from indexer.lookalikes import find_lookalikes, known_unlike
 from indexer.people import PeopleStore
+from indexer.search.album_index import current_index
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def _row(archive, name: str) -> int:
 def _search(archive, *, least: float = 0.5, most: int = 100, face: int | None = None):
     unlike = known_unlike(archive, face)
     query = archive.embeddings[_row(archive, "00")]
-    return find_lookalikes(archive, open_index(archive)[0], query, unlike=unlike, least=least, most=most)
+    return find_lookalikes(archive, current_index(archive)[0], query, unlike=unlike, least=least, most=most)
 
 
 def test_best_first_each_photo_once_with_its_best_face(album):
@@ -57,7 +58,7 @@ def test_limits_agree_with_looking_at_every_face(album, least: float, most: int)
 
 def test_a_search_that_finds_nothing_tells_how_near_it_came(make_album):
     archive = read_archive(make_album({"00.png": [[1, 0]], "b.png": [[1, 1]]}))
-    index, unlike = open_index(archive)[0], np.zeros(2, bool)
+    index, unlike = current_index(archive)[0], np.zeros(2, bool)
     far = np.zeros(128, np.float32)
     far[1] = 1
     found = find_lookalikes(archive, index, far, unlike=unlike, least=0.9, most=5)

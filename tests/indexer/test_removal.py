@@ -15,7 +15,7 @@ from embedder.paths import file_path
 from embedder.rows import PhotoRow, no_faces
 from embedder.shards import write_shard
 from indexer.album import Album
-from indexer.archive import current_index, read_archive, read_archive_even_empty
+from indexer.archive import read_archive, read_archive_even_empty
 from indexer.grouping.groups import FILE_NAME, only_groups, read_groups, write_groups
 from indexer.removal import (
     MANY,
@@ -27,6 +27,7 @@ from indexer.removal import (
     restoration,
     write_changes,
 )
+from indexer.search.album_index import refresh_album_index
 from indexer.verify import problems
 
 
@@ -195,10 +196,9 @@ def test_bytes_that_are_no_text_are_found_again(tmp_path):
 def test_after_compaction_no_file_of_the_album_holds_a_vector_of_the_removed(album):
     """Searched in the bytes of every file, as float16 and as float32, before and after."""
     archive = read_archive(album)
-    current_index(archive)
     groups = only_groups(archive.faces.face_ids, np.ones(len(archive.faces), np.int64))
+    (album.index / "cache").mkdir(parents=True)
     (album.index / FILE_NAME).write_bytes(write_groups(groups))
-    (album.index / "cache").mkdir()
     (album.index / "cache" / "vectors").write_bytes(np.asarray(archive.embeddings).tobytes())
     lost = {row for row, path in enumerate(archive.paths) if Path(path).name == "a.png"}
     patterns = {row: _patterns(archive, row) for row in range(len(archive.faces))}
@@ -207,9 +207,25 @@ def test_after_compaction_no_file_of_the_album_holds_a_vector_of_the_removed(alb
     compact_album(album, plan_compaction(album.shards))
     assert not any(_found(album, pattern) for row in lost for pattern in patterns[row])
     assert all(_found(album, patterns[row][0]) for row in patterns.keys() - lost)
-    current_index(read_archive(album))  # made anew
-    assert not any(_found(album, pattern) for row in lost for pattern in patterns[row])
     assert list(problems(album)) == [] and len(read_groups(album.index / FILE_NAME).face_ids) == 2
+
+
+@pytest.mark.usefixtures("cells_from_16_faces")
+def test_after_compaction_no_code_of_the_removed_is_left_in_the_index(make_album, run):
+    """The index of a large album is deleted with the vectors, and made anew without them."""
+    album = make_album({f"{n}.png": [np.eye(40)[n]] for n in range(40)})
+    refresh_album_index(read_archive(album))
+    before = {path.name for path in album.index.iterdir()}
+    lost = read_archive(album).faces.face_ids[[n for n in range(40) if n % 10 == 3]].tolist()
+    result = run(
+        "remove", "--album", album.root, "--compact", *(photos_of(album) / f"{n}.png" for n in (3, 13, 23, 33))
+    )
+    assert result.exit_code == 0 and "Built the index of 36 faces" in result.stderr
+    after = {path.name for path in album.index.iterdir()}
+    assert len(after) == 3 and before & after == {"base.json"}
+    face_ids = np.load(next(album.index.glob("faces-*.npy")))
+    assert len(face_ids) == 36 and not set(face_ids.tolist()) & set(lost)
+    assert list(problems(album)) == []
 
 
 def _patterns(archive, row: int) -> list[bytes]:

@@ -14,10 +14,11 @@ from embedder.catalogue import read_catalogue
 from embedder.compaction import plan_compaction
 from embedder.rows import gone_row, no_faces, removed_row
 from embedder.shards import write_shard
-from indexer.archive import current_index, read_archive
+from indexer.archive import read_archive
 from indexer.grouping.groups import only_groups, write_groups
 from indexer.people import PeopleStore
 from indexer.removal import compact_album
+from indexer.search.album_index import refresh_album_index
 from indexer.verify import problems
 
 
@@ -25,9 +26,9 @@ from indexer.verify import problems
 def album(make_album):
     album = make_album({"a.png": [[1, 0], [0, 1]], "b.png": [[1, 1]]})
     archive = read_archive(album)
-    current_index(archive)
     with PeopleStore(album.people) as store:
         store.assign([archive.ref(0)], "Ann Lee", add_to_existing=False)
+    album.index.mkdir()
     (album.index / "groups.parquet").write_bytes(write_groups(only_groups(archive.faces.face_ids, np.array([0, 1, 1]))))
     return album
 
@@ -42,8 +43,6 @@ def test_a_whole_album_has_no_problem(album) -> None:
         "shards/000001/photos.parquet",
         "shards/000001/faces.parquet",
         "shards/000001/manifest.json",
-        "index/faces.faiss",
-        "index/faces.json",
     ],
 )
 def test_a_file_cut_short_is_found(album, name: str) -> None:
@@ -110,6 +109,15 @@ def test_a_status_of_a_later_version_is_told(album) -> None:
     row = next(iter(read_catalogue(album.shards).photos.values()))
     write_shard(album.shards, [dataclasses.replace(row, status="hidden")], no_faces(128), album.fingerprint)
     assert any("a status that this version does not know: hidden" in problem for problem in problems(album))
+
+
+@pytest.mark.usefixtures("cells_from_16_faces")
+def test_a_damaged_index_is_told(make_album) -> None:
+    album = make_album({f"{n}.png": [np.eye(32)[n]] for n in range(32)})
+    assert refresh_album_index(read_archive(album)) and list(problems(album)) == []
+    path = next(album.index.glob("cells-*"))
+    path.write_bytes(path.read_bytes()[:-1])
+    assert list(problems(album)) == [f"{path} is not what was written: `visavis index` builds it anew"]
 
 
 def test_a_damaged_snapshot_is_told(album, monkeypatch) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from embedder.shards import read_faces, read_photos, write_shard
 from indexer.archive import read_archive
 from indexer.grouping.archive_groups import settings_for
 from indexer.people import PeopleStore
+from indexer.search.exact import FullRows
 
 
 def _lines(result) -> list[dict]:
@@ -130,3 +133,62 @@ def test_the_help_tells_the_limits_that_hold(run):
     text = " ".join(run("search", "--help").stdout.split())
     for network in ("sface", "dlib"):
         assert f"{settings_for(network).prior:g} with {network}" in text
+
+
+@pytest.mark.usefixtures("cells_from_16_faces")
+def test_a_large_album_is_searched_in_cells_that_index_builds(make_album, demo_photos, run):
+    """Until it has run, search is exact and says so; a damaged index is searched around, told and built anew."""
+    album = make_album({f"{n}.png": [np.eye(40)[n]] for n in range(40)})
+    known = sorted((album.root.parent / "photos").iterdir())
+
+    def found(photo: Path) -> tuple[list[str], str]:
+        result = run("search", "--album", album.root, "--json", photo)
+        return _names(result), result.stderr
+
+    names, said = found(_photo(album, "7.png"))
+    assert names == ["7.png"] and "There is no index yet. Searching exactly" in said
+    assert "to be built" in run("status", "--album", album.root).stdout
+    assert "Built the index of 40 faces" in run("index", "--album", album.root, *known).stderr
+    assert found(_photo(album, "7.png")) == (["7.png"], "")
+    assert "first neighbour's identity as in exact search for" in run("status", "--album", album.root).stdout
+    path = next(album.index.glob("cells-*"))
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    names, said = found(_photo(album, "7.png"))
+    assert names == ["7.png"] and f"{path} is not what was written. Searching exactly" in said
+    assert f"{path} is not what was written." in run("index", "--album", album.root, *known).stderr
+    assert found(_photo(album, "7.png")) == (["7.png"], "")
+
+
+@pytest.mark.parametrize("command", ["search", "who"])
+def test_vectors_that_are_no_numbers_are_an_error_in_one_line(album, run, command):
+    """They pass every checksum: whoever wrote the shard wrote them so."""
+    shard = album.shards / "000001"
+    photos, faces = read_photos(shard), read_faces(shard)
+    faces.embeddings[0] = np.nan
+    shutil.rmtree(shard)
+    write_shard(album.shards, photos, faces, album.fingerprint)
+    result = run(command, "--album", album.root, _photo(album, "b.png"))
+    assert result.exit_code == 1 and result.stdout == ""
+    assert "`visavis verify` finds the shard" in result.stderr and "Traceback" not in result.stderr
+    assert "embeddings that are not numbers" in run("verify", "--album", album.root).stdout
+
+
+@pytest.mark.parametrize("float16", [False, True])
+def test_gpus_are_asked_for_by_name(album, run, monkeypatch, float16):
+    """Stands in for GPUs: what they would hold, and in which numbers."""
+    held = []
+
+    def rows_on_gpus(embeddings, gpus, *, float16):
+        held.append((len(embeddings), gpus, float16))
+        return FullRows(embeddings)
+
+    monkeypatch.setattr("indexer.search.faiss_calls.gpu_count", lambda: 2)
+    monkeypatch.setattr("indexer.search.face_index.rows_on_gpus", rows_on_gpus)
+    options = ["--device", "cuda", *(["--float16"] if float16 else [])]
+    assert _names(run("search", "--album", album.root, "--json", *options, _photo(album, "c.png"))) == ["c.png"]
+    assert held == [(5, [0, 1], float16)]
+
+
+def test_a_gpu_that_is_not_there_is_an_error(album, run):
+    result = run("search", "--album", album.root, "--device", "cuda", _photo(album, "c.png"))
+    assert result.exit_code == 1 and result.stdout == "" and "--device cuda" in result.stderr

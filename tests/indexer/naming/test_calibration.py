@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.naming.calibration import LEAST_RATE, AlbumImpostors, calibrate
+from indexer.naming.calibration import LEAST_RATE, AlbumImpostors, calibrate, reached_by_half
 from indexer.naming.calibration_tables import FACES, PEOPLE, RATES, TABLES
 
 EMPTY = np.empty(0)
@@ -50,12 +50,32 @@ def test_tables_are_in_order(network):
 
 
 def test_the_threshold_grows_with_people_and_with_their_faces():
-    sizes = [1, 2, 7, 30, 150, 800, 5000, 50_000]
+    sizes = [1, 2, 7, 30, 150, 800, 5000, 50_000, 500_000]
     thresholds = [calibrate("sface", _one_face(people), NOTHING).threshold(0.01) for people in sizes]
     assert (np.diff(thresholds) > 0).all()
     by_faces = [calibrate("sface", np.full(100, faces), NOTHING).threshold(0.01) for faces in (1, 2, 3, 8, 100)]
     assert (np.diff(by_faces) >= 0).all()
     assert by_faces[0] < by_faces[1] < by_faces[3] == by_faces[4]
+
+
+@pytest.mark.parametrize("network", sorted(TABLES))
+def test_beyond_the_table_a_stranger_is_like_nobody_if_like_nobody_of_each_thousand(network):
+    """Between the quantiles of the table, where nothing is extrapolated."""
+    thousand = calibrate(network, _one_face(1000), NOTHING)
+    four = calibrate(network, _one_face(4000), NOTHING)
+    for rate in (0.9, 0.5, 0.1, 0.02):
+        similarity = four.threshold(rate)
+        assert 1 - rate == pytest.approx((1 - float(thousand.false_alarm_rate(similarity))) ** 4, abs=0.01)
+
+
+@pytest.mark.parametrize("network", sorted(TABLES))
+def test_rarer_strangers_stay_more_similar_however_many_people(network):
+    for people in (10_000, 1_000_000):
+        curve = calibrate(network, _one_face(people), NOTHING)
+        thresholds = [curve.threshold(rate) for rate in RATES]
+        assert (np.diff(thresholds) > 0).all() and thresholds[-1] < 1.01
+        assert reached_by_half(network, people) == pytest.approx(thresholds[RATES.index(0.5)], abs=0.002)
+    assert reached_by_half("of one's own", 1000) == -1
 
 
 @pytest.mark.parametrize("people", [20, 100, 1000])

@@ -59,6 +59,19 @@ def test_one_person_without_a_table_names_nobody(make_album):
     assert "one person is too few to judge by" in recogniser.calibration.warning
 
 
+def test_each_reason_for_no_name_says_what_stands_in_the_way(make_album):
+    recogniser = build_recogniser(_archive(make_album, [(0, "Ann Lee"), (1, "Bea Ito")]))
+    rows = np.zeros((3, 128), np.float32)
+    rows[0, :2] = 0.6, 0.6  # as like one as the other
+    rows[0, 3] = np.sqrt(1 - 0.72)
+    rows[1, 2] = rows[2, 2] = 1  # like nobody, and too poor to tell
+    found = recogniser.name(rows, np.arange(3), np.array([1.0, 1.0, 0.1]), IdentifySettings())
+    assert found.person.tolist() == [UNKNOWN] * 3
+    assert recogniser.explain(found, 0) == "between Ann Lee (0.60) and Bea Ito (0.60)"
+    assert recogniser.explain(found, 1) == "nobody near enough; nearest is Ann Lee (0.00)"
+    assert recogniser.explain(found, 2) == "too small or blurred to tell; nearest is Ann Lee (0.00)"
+
+
 def test_damaged_vectors_are_an_error_and_never_a_name(make_album):
     archive = _archive(make_album, [(0, "Ann Lee"), (1, "Bea Ito")])
     rows = np.array(archive.faces.embeddings)

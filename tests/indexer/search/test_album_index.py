@@ -21,8 +21,8 @@ def faces(ids: np.ndarray, fingerprint: str = "f00d") -> Faces:
     return Faces(fingerprint, ids.astype(np.int64), ROWS[ids])
 
 
-def refresh(folder: Path, some: Faces, *, anew: bool = False) -> list[str]:
-    return refresh_index(folder, some, None, floor=FLOOR, anew=anew, exact_up_to=LIMIT)
+def refresh(folder: Path, some: Faces) -> list[str]:
+    return refresh_index(folder, some, None, floor=FLOOR, exact_up_to=LIMIT)
 
 
 def answers(folder: Path, some: Faces) -> tuple[np.ndarray, list[str]]:
@@ -71,7 +71,6 @@ def test_a_base_is_built_where_it_pays_and_says_so(tmp_path: Path) -> None:
     assert notes == [] and (found == right(many)).mean() >= 0.99
     assert "approximate, 40 cells of which" in describe_index(tmp_path, many, exact_up_to=LIMIT)
     assert refresh(tmp_path, many) == []
-    assert refresh(tmp_path, many, anew=True)[0] == "Asked to build the index anew."
 
 
 def test_an_album_that_shrank_keeps_no_base(built: Path) -> None:
@@ -151,7 +150,7 @@ def test_labels_are_asked_for_only_when_a_base_is_built(built: Path) -> None:
 
     assert refresh_index(built, faces(np.arange(400)), never, floor=FLOOR, exact_up_to=LIMIT) == []
     with pytest.raises(AssertionError):
-        refresh_index(built, faces(np.arange(400)), never, floor=FLOOR, anew=True, exact_up_to=LIMIT)
+        refresh_index(built, faces(np.arange(600)), never, floor=FLOOR, exact_up_to=LIMIT)
 
 
 def test_labels_let_another_face_of_the_person_count(tmp_path: Path) -> None:
@@ -160,12 +159,12 @@ def test_labels_let_another_face_of_the_person_count(tmp_path: Path) -> None:
     assert "40 cells of which 1 are searched" in describe_index(tmp_path, faces(np.arange(400)), exact_up_to=LIMIT)
 
 
-@pytest.mark.parametrize("anew", [False, True])
-def test_a_row_that_is_no_number_is_refused(built: Path, anew: bool) -> None:
-    poisoned = faces(np.arange(450))
+@pytest.mark.parametrize("count", [450, 600])  # the base is extended, and built anew
+def test_a_row_that_is_no_number_is_refused(built: Path, count: int) -> None:
+    poisoned = faces(np.arange(count))
     poisoned.embeddings[430] = np.nan
     with pytest.raises(ValueError, match="are not numbers"):
-        refresh(built, poisoned, anew=anew)
+        refresh(built, poisoned)
     assert answers(built, faces(np.arange(400)))[1] == []  # the former base is still there
 
 
