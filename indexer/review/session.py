@@ -123,6 +123,7 @@ class ReviewSession:
         answer = Answer(
             faces=self._refs(rows) if reply.name else (), name=reply.name or None, different=self._ref_pairs(pairs)
         )
+        is_new = bool(reply.name) and self._store.state().person_named(reply.name) is None
         action = self._store.settle(answer)
         told = []
         if len(others):
@@ -134,7 +135,7 @@ class ReviewSession:
             assert person is not None
             self.board = give_name(self.board, rows, person)
             self.tally = replace(self.tally, named=self.tally.named + len(rows))
-            told.append(f"{reply.name}: {len(rows)} more")
+            told.append(f"{reply.name}, who is new: {len(rows)}" if is_new else f"{reply.name}: {len(rows)} more")
         return ", ".join(told), action
 
     def _part(self, question: Question) -> tuple[str, Action | None]:

@@ -73,8 +73,8 @@ def test_exceptions_are_taken_out_and_the_rest_is_named(archive, store, session)
 
 
 def test_the_name_of_somebody_known_adds_to_them(archive, store, session) -> None:
-    session.answer(session.question(), Reply(Word.BUT, (), "Ann"))
-    session.answer(session.question(), Reply(Word.BUT, (), "ann"))
+    assert session.answer(session.question(), Reply(Word.BUT, (), "Ann")) == "Ann, who is new: 5"
+    assert session.answer(session.question(), Reply(Word.BUT, (), "ann")) == "ann: 4 more"
     assert _named(archive, store.state()) == {"Ann": sorted(_rows(archive, 0) + _rows(archive, 1))}
 
 
