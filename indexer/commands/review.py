@@ -35,7 +35,7 @@ def review(album: Path, sheet: Path | None, most: int | None, as_json: bool) -> 
     """Answer questions about who is who, those first that settle most faces.
 
     Each question has a contact sheet to look at. An answer is written down at once: a name, y, n, the
-    numbers of those who are not meant (3 7), skip, undo, or quit. Nothing that is known is asked.
+    numbers of those who are not meant (3 7), skip, undo, quit, or ? for help. Nothing that is known is asked.
     --json lists the questions and asks nothing.
 
     \b
@@ -150,10 +150,10 @@ def _name_of(archive: Archive, session: ReviewSession, question: Question) -> st
 
 def _ways(question: Question) -> str:
     if not question.candidates:
-        return "[name; 3 7 = not these; n = not one person; skip; undo; quit]"
+        return "[name; 3 7 = not these; n = not one person; skip; undo; quit; ?]"
     if len(question.candidates) == 1:
-        return "[y; n; skip; undo; quit]"
-    return "[y = all; n = none; 3 7 = all but these; skip; undo; quit]"
+        return "[y; n; skip; undo; quit; ?]"
+    return "[y = all; n = none; 3 7 = all but these; skip; undo; quit; ?]"
 
 
 def _as_json(archive: Archive, session: ReviewSession, question: Question) -> dict[str, Any]:

@@ -9,15 +9,14 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from indexer.archive import Archive
+from indexer.grouping.album_lists import album_lists
 from indexer.grouping.cluster import Clustering, ClusterSettings, calibrate, cluster_faces
 from indexer.grouping.face_constraints import Facts
 from indexer.grouping.groups import NOBODY
 from indexer.grouping.likelihoods import REACH, chance_in_group, spread_or_usual, stepped
 from indexer.grouping.link_threshold import Evidence
 from indexer.grouping.neighbour_graph import Background, similar_pairs
-from indexer.search.face_index import exact_index
 
-_NEIGHBOURS = 64
 # Cosine at which two faces of an album of middle size are linked, where the album itself tells nothing.
 _PRIORS = {"sface": 0.52, "dlib": 0.945}
 _UNKNOWN_PRIOR = 0.5
@@ -49,24 +48,25 @@ class ArchiveGroups:
 def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> ArchiveGroups:
     """Group the faces of an archive that are not ignored, under all that was said.
 
+    The caller holds the album's lock: the neighbour lists are kept in the album, and brought up to date.
+
     Args:
         wrong_share_factor: above 1 links more, below 1 less: see ``settings_for``.
     """
     rows = np.flatnonzero(~archive.ignored)
     facts = facts_of(archive, rows)
     settings = settings_for(archive.album.model, wrong_share_factor)
-    neighbours, similarities = neighbour_lists(archive.embeddings[rows])
+    faces = archive.faces
+    neighbours, similarities = album_lists(archive.album, faces.face_ids[rows], faces.embeddings[rows])
     background, threshold = calibrate(neighbours, similarities, facts, settings)
     if threshold.evidence is Evidence.PRIOR:
-        settings = replace(settings, threshold=stepped(threshold.similarity, wrong_share_factor))
-    found = cluster_faces(neighbours, similarities, facts, settings)
-    if threshold.evidence is Evidence.PRIOR:
-        found = replace(found, threshold=replace(threshold, similarity=found.threshold.similarity))
+        threshold = replace(threshold, similarity=stepped(threshold.similarity, wrong_share_factor))
+    found = cluster_faces(neighbours, similarities, facts, settings, calibrated=(background, threshold))
     groups = len(found.cohesion)
     owner = np.full(groups + 1, NOBODY, np.int64)  # the last one stands for the label −1
     np.maximum.at(owner, found.labels, facts.person)
     owner[-1] = NOBODY
-    spread = spread_or_usual(background.spread, found.threshold.similarity)
+    spread = spread_or_usual(background.spread, threshold.similarity)
     chance = np.append(chance_in_group(found.isolation, found.cohesion, spread), 0).astype(np.float32)
     return ArchiveGroups(
         rows=rows,
@@ -77,18 +77,6 @@ def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> Archi
         spread=background.spread,
         links=rows[_links(neighbours, similarities, background, found)],
     )
-
-
-def neighbour_lists(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most similar faces of each face, exactly.
-
-    Args:
-        embeddings: float32 (M, D), unit rows.
-    Returns:
-        (rows int64 (M, k), similarities float32 (M, k)), as ``indexer.grouping.cluster.cluster_faces`` takes them.
-    """
-    similarities, neighbours = exact_index(embeddings).search(embeddings, _NEIGHBOURS + 1)
-    return neighbours, similarities
 
 
 def settings_for(network: str, wrong_share_factor: float = 1.0) -> ClusterSettings:

@@ -9,11 +9,13 @@ No action may make the facts contradict each other. Whatever is refused leaves n
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from indexer.people.anchors import FaceRef, by_id, by_photo, reanchor
+from indexer.people.answers import Answer, facts_of_answer
 from indexer.people.exchange import find_places, from_document, missing_facts, to_document
 from indexer.people.facts import Facts, NameTaken, Pair, PeopleError, PeopleState, clean_name, count, name_key
 from indexer.people.joining import chained, loosened, parted
@@ -252,20 +254,38 @@ class PeopleStore:
             new = (pair,) if pair in replay.same or pair in replay.different else ()
             return self._say("retract", f"retract what was said of {_both(pair)}", Facts(retracted=new), refs)
 
+    def settle(self, answer: Answer) -> Action | None:
+        """Write all that an answer says as one action.
+
+        Raises:
+            Conflict: if a face that gets the name is somebody else, ignored or was said not to be this person; or if
+                the facts would contradict each other.
+            NoSuchPerson: if the person that it speaks of is no more.
+        """
+        refs = answer.refs()
+        with self._log.writing() as replay:
+            facts, order = facts_of_answer(answer, replay, next_person=self._log.next_person())
+            require_nothing_overruled(replay, replace(facts, rejected=()), order, moving=False)
+            return self._say("review", order, facts, refs)
+
     # The whole
 
-    def undo(self) -> Action:
+    def undo(self, only: int | None = None) -> Action:
         """Take back the latest action that is not undone, whole. Undoing again goes on to the one before.
 
         Re-anchoring is passed over: what it says is measured, and no word of a human.
 
+        Args:
+            only: the action_id that is to be taken back, and no other.
         Raises:
-            PeopleError: if there is nothing to undo.
+            PeopleError: if there is nothing to undo, or the latest action is another than ``only``.
         """
         with self._log.writing():
             last = self._log.last_word()
             if last is None:
                 raise PeopleError("there is nothing to undo: `history` shows no action that still holds")
+            if only is not None and last.action_id != only:
+                raise PeopleError(f"not taken back, since something else was said last: {last.text}")
             return self._log.append("undo", f"undo {last.action_id}: {last.text}", Facts(), {}, undoes=last.action_id)
 
     def import_facts(self, document: object, present: Mapping[str, Sequence[FaceRef]] | None = None) -> Action | None:

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _WORDS = {"y": "yes", "yes": "yes", "n": "no", "no": "no", "s": "skip", "skip": "skip"}
-_WORDS |= {"u": "undo", "undo": "undo", "q": "quit", "quit": "quit"}
+_WORDS |= {"u": "undo", "undo": "undo", "q": "quit", "quit": "quit", "exit": "quit"}
+_HELP_WORDS = ("?", "h", "help")
+_HELP_NAME = """Type who this is, as in: Ann Lee. If some are somebody else, type their numbers first: 3 7 Ann Lee.
+Numbers alone take these faces out. n: these are several people, ask about them again in parts."""
+_HELP_SAME = """Type y if all of the numbers show the same person, n if none does, or those that do not: 3 7."""
+_HELP_ALWAYS = """skip: not now. undo: take back the last answer. quit: stop here, every answer so far is kept.
+These words are no names here, nor are their first letters: `visavis name` can give such a name."""
 
 
 class Word(StrEnum):
@@ -42,9 +48,11 @@ def read_reply(text: str, *, numbered: int, asks_name: bool) -> Reply:
         numbered: how many tiles or candidates have a number.
         asks_name: whether the question is who it is; then "yes" is no answer, and other text is a name.
     Raises:
-        ValueError: if it is no answer to this question; says what would be one.
+        ValueError: if it is no answer to this question, or asks for help ("?", "help"); says what would be one.
     """
     words = text.replace(",", " ").split()
+    if len(words) == 1 and words[0].lower() in _HELP_WORDS:
+        raise ValueError(f"{_HELP_NAME if asks_name else _HELP_SAME}\n{_HELP_ALWAYS}")
     if not words:
         raise ValueError("that was empty: skip leaves the question open")
     if len(words) == 1 and (known := _WORDS.get(words[0].lower())):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from indexer.people import Action, FaceRef, PeopleError, PeopleStore
+from indexer.people import Action, Answer, FaceRef, PeopleError, PeopleStore
 from indexer.review.board import (
     NOBODY,
     Board,
@@ -58,8 +58,7 @@ class ReviewSession:
         self.tally = Tally()
         self._store = store
         self._ref = ref
-        self._before: list[tuple[Board, Tally, list[Action]]] = []
-        self._last_action: int | None = None
+        self._before: list[tuple[Board, Tally, Action | None]] = []
 
     def question(self) -> Question | None:
         """Give the question that settles most; None if there is nothing left to ask."""
@@ -82,18 +81,13 @@ class ReviewSession:
             PeopleError: if it contradicts what was said before; nothing of it is kept, and the question is skipped.
         """
         before = self.board, self.tally
-        actions: list[Action] = []
         try:
-            told = self._settle(question, reply, actions)
+            told, action = self._settle(question, reply)
         except PeopleError:
-            for _ in actions:
-                self._last_action = self._store.undo().action_id
             self.board, self.tally = skip(before[0], question.keys), before[1]
             raise
-        if actions:
-            self._last_action = actions[-1].action_id
         self.tally = replace(self.tally, answers=self.tally.answers + 1)
-        self._before.append((*before, actions))
+        self._before.append((*before, action))
         return told
 
     def undo(self) -> str:
@@ -104,97 +98,106 @@ class ReviewSession:
         """
         if not self._before:
             raise PeopleError("no answer of this review is left to take back: `visavis undo` goes on from here")
-        board, tally, actions = self._before[-1]
-        latest = self._store.history(1)
-        if actions and latest and latest[0].action_id != self._last_action:
-            raise PeopleError(f"not taken back, since something was said after it: {latest[0].text}")
+        board, tally, action = self._before[-1]
+        if action is not None:
+            self._store.undo(only=action.action_id)
         self._before.pop()
-        for _ in actions:
-            self._last_action = self._store.undo().action_id
         self.board, self.tally = board, tally
-        return "taken back: " + ("; ".join(action.text for action in actions) or "the last answer")
+        return f"taken back: {action.text if action is not None else 'the last answer'}"
 
-    def _settle(self, question: Question, reply: Reply, actions: list[Action]) -> str:
+    def _settle(self, question: Question, reply: Reply) -> tuple[str, Action | None]:
         if reply.word is Word.SKIP:
             self.board = skip(self.board, question.keys)
-            return "skipped"
+            return "skipped", None
         if question.candidates:
-            return self._settle_candidates(question, reply, actions)
+            return self._settle_candidates(question, reply)
         if reply.word is Word.NO:
-            return self._part(question, actions)
-        return self._settle_name(question, reply, actions)
+            return self._part(question)
+        return self._settle_name(question, reply)
 
-    def _settle_name(self, question: Question, reply: Reply, actions: list[Action]) -> str:
+    def _settle_name(self, question: Question, reply: Reply) -> tuple[str, Action | None]:
         shown, _ = self.shown(question)
         others = shown[[number - 1 for number in reply.but]]
         rows = np.setdiff1d(rows_of(self.board, question.target), others)
+        pairs = _from_one(int(np.setdiff1d(shown, others)[0]), others)
+        answer = Answer(
+            faces=self._refs(rows) if reply.name else (), name=reply.name or None, different=self._ref_pairs(pairs)
+        )
+        is_new = bool(reply.name) and self._store.state().person_named(reply.name) is None
+        action = self._store.settle(answer)
         told = []
         if len(others):
-            self._say_different(int(np.setdiff1d(shown, others)[0]), others, actions)
+            self._tell_apart(pairs)
             self.board = take_out(self.board, others)
             told.append(f"taken out: {len(others)}")
         if reply.name:
-            _note(actions, self._store.assign(self._refs(rows), reply.name, add_to_existing=True))
             person = self._store.state().person_named(reply.name)
             assert person is not None
             self.board = give_name(self.board, rows, person)
             self.tally = replace(self.tally, named=self.tally.named + len(rows))
-            told.append(f"{reply.name}: {len(rows)} more")
-        return ", ".join(told)
+            told.append(f"{reply.name}, who is new: {len(rows)}" if is_new else f"{reply.name}: {len(rows)} more")
+        return ", ".join(told), action
 
-    def _part(self, question: Question, actions: list[Action]) -> str:
+    def _part(self, question: Question) -> tuple[str, Action | None]:
         """Part a bundle that is not one person; what is different is asked next, unless there are only two faces."""
         rows = rows_of(self.board, question.target)
         self.board = skip(self.board, question.keys)
-        if len(rows) == 2:
-            self._say_different(int(rows[0]), rows[1:], actions)
-            self.board = take_out(self.board, rows[1:])
-            return "two people"
-        self.board = part(self.board, rows[halves(self.material.embeddings[rows])])
-        return "parted in two: the next question is about the parts"
+        if len(rows) > 2:
+            self.board = part(self.board, rows[halves(self.material.embeddings[rows])])
+            return "parted in two: the next question is about the parts", None
+        pairs = _from_one(int(rows[0]), rows[1:])
+        action = self._store.settle(Answer(different=self._ref_pairs(pairs)))
+        self._tell_apart(pairs)
+        self.board = take_out(self.board, rows[1:])
+        return "two people", action
 
-    def _settle_candidates(self, question: Question, reply: Reply, actions: list[Action]) -> str:
+    def _settle_candidates(self, question: Question, reply: Reply) -> tuple[str, Action | None]:
         target, candidates = self.shown(question)
         every = range(len(candidates))
         excepted = {Word.YES: (), Word.NO: tuple(every)}.get(reply.word, tuple(number - 1 for number in reply.but))
         accepted = [number for number in every if number not in excepted]
         self.board = skip(self.board, question.keys)
-        if excepted:
-            self._refuse(question, int(target[0]), [candidates[number] for number in excepted], actions)
-        if accepted:
-            bundles = np.array([question.candidates[number] for number in accepted], np.int64)
-            self._accept(question, int(target[0]), bundles, actions)
-        return f"{len(accepted)} the same, {len(excepted)} not"
+        settle = self._settle_unnamed if question.person == NOBODY else self._settle_person
+        action = settle(question, target, candidates, accepted)
+        return f"{len(accepted)} the same, {len(excepted)} not", action
 
-    def _accept(self, question: Question, face: int, bundles: np.ndarray, actions: list[Action]) -> None:
+    def _settle_person(
+        self, question: Question, _: np.ndarray, candidates: list[np.ndarray], accepted: list[int]
+    ) -> Action | None:
+        """Give candidates the name; of those who are somebody else reject the faces that were seen."""
+        bundles = [question.candidates[number] for number in accepted]
         rows = np.flatnonzero(np.isin(self.board.bundle, bundles))
-        if question.person != NOBODY:
-            name = self._store.state().persons[question.person]
-            _note(actions, self._store.assign(self._refs(rows), name, add_to_existing=True))
+        refused = [seen for number, seen in enumerate(candidates) if number not in accepted]
+        others = np.concatenate([np.empty(0, np.int64), *refused])
+        answer = Answer(faces=self._refs(rows), rejected=self._refs(others), person=question.person)
+        action = self._store.settle(answer)
+        if len(others):
+            self.board = reject(self.board, others, question.person)
+        if len(rows):
             self.board = give_name(self.board, rows, question.person)
-            self.tally = replace(self.tally, named=self.tally.named + len(rows))
-            return
-        for bundle in bundles.tolist():
-            other = int(self._typical(bundle, 1)[0])
-            _note(actions, self._store.same(self._ref(face), self._ref(other)))
-        self.board = join(self.board, np.append(bundles, question.target))
-        self.tally = replace(self.tally, same=self.tally.same + len(bundles))
+        counted = self.tally.named + len(rows), self.tally.rejected + len(others)
+        self.tally = replace(self.tally, named=counted[0], rejected=counted[1])
+        return action
 
-    def _refuse(self, question: Question, face: int, shown: list[np.ndarray], actions: list[Action]) -> None:
-        """Say that candidates are somebody else: of their faces those that were seen."""
-        if question.person == NOBODY:
-            self._say_different(face, np.array([rows[0] for rows in shown], np.int64), actions)
-            return
-        rows = np.concatenate(shown)
-        _note(actions, self._store.reject(self._refs(rows), question.person))
-        self.board = reject(self.board, rows, question.person)
-        self.tally = replace(self.tally, rejected=self.tally.rejected + len(rows))
+    def _settle_unnamed(
+        self, question: Question, target: np.ndarray, candidates: list[np.ndarray], accepted: list[int]
+    ) -> Action | None:
+        """Join candidates with somebody without a name, or tell them apart, by their most typical faces."""
+        heads = np.array([rows[0] for rows in candidates], np.int64)
+        is_same = np.isin(np.arange(len(heads)), accepted)
+        same, different = (_from_one(int(target[0]), heads[which]) for which in (is_same, ~is_same))
+        answer = Answer(same=self._ref_pairs(same), different=self._ref_pairs(different))
+        action = self._store.settle(answer)
+        self._tell_apart(different)
+        if len(same):
+            bundles = np.array(question.candidates, np.int64)[is_same]
+            self.board = join(self.board, np.append(bundles, question.target))
+            self.tally = replace(self.tally, same=self.tally.same + len(same))
+        return action
 
-    def _say_different(self, face: int, others: np.ndarray, actions: list[Action]) -> None:
-        for other in others.tolist():
-            _note(actions, self._store.different(self._ref(face), self._ref(other)))
-        self.board = tell_apart(self.board, np.stack([np.full(len(others), face), others], axis=1))
-        self.tally = replace(self.tally, different=self.tally.different + len(others))
+    def _tell_apart(self, pairs: np.ndarray) -> None:
+        self.board = tell_apart(self.board, pairs)
+        self.tally = replace(self.tally, different=self.tally.different + len(pairs))
 
     def _typical(self, bundle: int, most: int) -> np.ndarray:
         rows = rows_of(self.board, bundle)
@@ -203,8 +206,10 @@ class ReviewSession:
     def _refs(self, rows: np.ndarray) -> list[FaceRef]:
         return [self._ref(row) for row in rows.tolist()]
 
+    def _ref_pairs(self, pairs: np.ndarray) -> list[tuple[FaceRef, FaceRef]]:
+        return [(self._ref(one), self._ref(other)) for one, other in pairs.tolist()]
 
-def _note(actions: list[Action], action: Action | None) -> None:
-    """Remember what was said, if it was not known already."""
-    if action is not None:
-        actions.append(action)
+
+def _from_one(face: int, others: np.ndarray) -> np.ndarray:
+    """Pair a row with others: int64 (M, 2)."""
+    return np.stack([np.full(len(others), face, np.int64), others], axis=1)

@@ -47,7 +47,7 @@ def test_names_typed_are_given_and_summed_up(album) -> None:
     assert _people(album) == {"Ann Lee": 4, "Bob": 3}
     assert "Who is group 1? 4 faces." in result.stderr and "Who is group 2? 3 faces." in result.stderr
     assert "2 answers: 7 faces named. Nothing is left to ask." in result.stderr
-    assert result.stdout.splitlines() == ["Ann Lee: 4 more", "Bob: 3 more"]
+    assert result.stdout.splitlines() == ["Ann Lee, who is new: 4", "Bob, who is new: 3"]
     again = _review(album, "")
     assert "0 answers: nothing settled. Nothing is left to ask." in again.stderr
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
 from indexer.archive import read_archive
+from indexer.grouping import album_lists
 from indexer.grouping.archive_groups import facts_of, group_archive, settings_for
 from indexer.grouping.link_threshold import Evidence
 from indexer.grouping.proposals import propose
@@ -31,6 +34,18 @@ def _groups(album):
     found = group_archive(archive)
     labels = dict(zip(found.rows.tolist(), found.clustering.labels.tolist(), strict=True))
     return archive, labels
+
+
+def test_faces_that_come_later_are_entered_into_the_lists_that_were_kept(album, make_album) -> None:
+    _groups(album)
+    make_album({"02.png": [_near(0, 0.02, 70)], "new.png": [_near(5, 0.02, 71)]})
+    with mock.patch.object(album_lists, "new_lists", side_effect=AssertionError):
+        archive, labels = _groups(album)
+    by_name = {archive.paths[row].rsplit("/", 1)[1]: label for row, label in labels.items()}
+    assert by_name["02.png"] == by_name["00.png"] != -1 and by_name["new.png"] == -1
+    (album.index / album_lists.FILE_NAME).unlink()
+    fresh = group_archive(archive).clustering.labels
+    assert dict(zip(range(len(fresh)), fresh.tolist(), strict=True)) == labels
 
 
 def test_people_become_groups_and_one_photo_holds_a_person_once(album) -> None:

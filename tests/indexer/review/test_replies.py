@@ -16,6 +16,7 @@ from indexer.review.replies import Reply, Word, read_reply
         (" s ", Reply(Word.SKIP)),
         ("undo", Reply(Word.UNDO)),
         ("q", Reply(Word.QUIT)),
+        ("exit", Reply(Word.QUIT)),
         ("3", Reply(Word.BUT, (3,))),
         ("7, 3,3", Reply(Word.BUT, (3, 7))),
     ],
@@ -51,6 +52,8 @@ def test_names_with_and_without_exceptions(text: str, reply: Reply) -> None:
         ("Ann", False, "'Ann' is no answer"),
         ("3 Ann", False, "is no answer"),
         ("1 2 3 4 5 6 7 8 9", True, "that is everybody"),
+        ("help", True, "Type who this is, as in: Ann Lee"),
+        ("?", False, "Type y if all of the numbers show the same person"),
     ],
 )
 def test_what_is_no_answer_says_what_would_be_one(text: str, asks_name: bool, message: str) -> None:

@@ -73,15 +73,17 @@ def test_exceptions_are_taken_out_and_the_rest_is_named(archive, store, session)
 
 
 def test_the_name_of_somebody_known_adds_to_them(archive, store, session) -> None:
-    session.answer(session.question(), Reply(Word.BUT, (), "Ann"))
-    session.answer(session.question(), Reply(Word.BUT, (), "ann"))
+    assert session.answer(session.question(), Reply(Word.BUT, (), "Ann")) == "Ann, who is new: 5"
+    assert session.answer(session.question(), Reply(Word.BUT, (), "ann")) == "ann: 4 more"
     assert _named(archive, store.state()) == {"Ann": sorted(_rows(archive, 0) + _rows(archive, 1))}
 
 
 def test_undo_takes_back_an_answer_of_several_facts_whole(archive, store, session) -> None:
     before, question = store.state(), session.question()
     session.answer(question, Reply(Word.BUT, (2, 3), "Ann"))
-    assert len(store.history()) == 3 and store.state() != before
+    assert len(store.history()) == 1, "one answer is one action, for `visavis undo` too"
+    state = store.state()
+    assert len(state.different) == 2 and len(state.person_of) == 3
     session.undo()
     assert store.state() == before and session.question() == question and session.tally.answers == 0
 
@@ -103,7 +105,7 @@ def test_undo_never_takes_back_what_somebody_else_said(archive, store, session) 
     session.answer(session.question(), Reply(Word.BUT, (), "Ann"))
     with PeopleStore(archive.album.people, who="somebody else") as other:
         other.ignore([archive.ref(_rows(archive, 3)[0])])
-    with pytest.raises(PeopleError, match="something was said after it: ignore 1 face"):
+    with pytest.raises(PeopleError, match="something else was said last: ignore 1 face"):
         session.undo()
     assert _named(archive, store.state())["Ann"] == sorted(_rows(archive, 0))
 
