@@ -67,15 +67,17 @@ def hdbscan(folder: Path) -> Job:
 
 def visavis(folder: Path) -> Job:
     """Group as ``visavis cluster`` does, from embeddings to groups."""
-    from indexer.grouping.archive_groups import neighbour_lists, settings_for
+    from indexer.grouping.archive_groups import settings_for
     from indexer.grouping.cluster import cluster_faces
     from indexer.grouping.face_constraints import no_facts
+    from indexer.grouping.neighbour_lists import new_lists
 
     faces = np.load(folder / "embeddings.npy")
 
     def group() -> np.ndarray:
-        lists = neighbour_lists(faces)
-        return cluster_faces(*lists, no_facts(len(faces)), settings_for(_NETWORK)).labels
+        lists = new_lists(faces)
+        facts, chosen = no_facts(len(faces)), settings_for(_NETWORK)
+        return cluster_faces(lists.neighbours, lists.similarities, facts, chosen).labels
 
     return _job(folder, group)
 

@@ -23,9 +23,10 @@ import numpy as np
 
 from benchmarks.frame import PEERS_PYTHON, ROOT
 from benchmarks.shared_photos import photos_of_lookalikes, random_photos
-from indexer.grouping.archive_groups import neighbour_lists, settings_for
+from indexer.grouping.archive_groups import settings_for
 from indexer.grouping.cluster import cluster_faces
 from indexer.grouping.face_constraints import Facts, no_facts
+from indexer.grouping.neighbour_lists import new_lists
 from trainer.metrics import clustering_figures
 
 _SWEEP = np.linspace(-0.15, 0.15, 13)  # shares of the distance from the chosen threshold to a cosine of 1
@@ -33,7 +34,8 @@ _SWEEP = np.linspace(-0.15, 0.15, 13)  # shares of the distance from the chosen 
 
 def measure(network: str, embeddings: np.ndarray, people: np.ndarray) -> Iterator[dict[str, Any]]:
     """Group under each way to share photos."""
-    lists = neighbour_lists(embeddings)
+    kept = new_lists(embeddings)
+    lists = kept.neighbours, kept.similarities
     nothing, settings = no_facts(len(people)), settings_for(network)
     ways = {
         "none": nothing.photo,
@@ -59,10 +61,11 @@ def measure(network: str, embeddings: np.ndarray, people: np.ndarray) -> Iterato
 
 def measure_peers(network: str, embeddings: np.ndarray, people: np.ndarray) -> Iterator[dict[str, Any]]:
     """Sweep the peers, who can make nothing of shared photos."""
-    neighbours, similarities = neighbour_lists(embeddings)
+    lists = new_lists(embeddings)
     with tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "inputs.npz"
-        arrays = {"embeddings": embeddings, "people": people, "neighbours": neighbours, "similarities": similarities}
+        arrays = {"embeddings": embeddings, "people": people}
+        arrays |= {"neighbours": lists.neighbours, "similarities": lists.similarities}
         np.savez(inputs, prior=np.float64(settings_for(network).prior), **arrays)
         command = [str(PEERS_PYTHON), "-W", "ignore", "-m", "benchmarks.grouping_peers", str(inputs)]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from indexer.evaluation.central_faces import CentralFaces, people_of
-from indexer.grouping.archive_groups import neighbour_lists, settings_for
+from indexer.grouping.archive_groups import settings_for
 from indexer.grouping.cluster import cluster_faces
 from indexer.grouping.face_constraints import no_facts
+from indexer.grouping.neighbour_lists import new_lists
 from trainer.metrics import PrecisionRecall, clicks_to_clean, clustering_figures
 
 _SWEEP = np.linspace(-0.1, 0.1, 21)  # from the chosen threshold
@@ -30,15 +31,17 @@ def measure_clustering(faces: CentralFaces, network: str) -> tuple[dict[str, Any
     people, _ = people_of(faces.paths)
     facts, settings = no_facts(len(people)), settings_for(network)
     started = time.monotonic()
-    lists = neighbour_lists(faces.embeddings)
-    chosen = cluster_faces(*lists, facts, settings)
+    lists = new_lists(faces.embeddings)
+    chosen = cluster_faces(lists.neighbours, lists.similarities, facts, settings)
     seconds = time.monotonic() - started
     found = clustering_figures(people, chosen.labels)
     clicks = clicks_to_clean(people, chosen.labels)
     sweep = []
     for offset in _SWEEP:
         threshold = chosen.threshold.similarity + offset
-        other = clustering_figures(people, cluster_faces(*lists, facts, replace(settings, threshold=threshold)).labels)
+        stricter = replace(settings, threshold=threshold)
+        found_there = cluster_faces(lists.neighbours, lists.similarities, facts, stricter)
+        other = clustering_figures(people, found_there.labels)
         sweep.append((threshold, other.bcubed.f, other.pairwise.f))
     curve = np.array(sweep)
     figures = {

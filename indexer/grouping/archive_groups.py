@@ -9,15 +9,14 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from indexer.archive import Archive
+from indexer.grouping.album_lists import album_lists
 from indexer.grouping.cluster import Clustering, ClusterSettings, calibrate, cluster_faces
 from indexer.grouping.face_constraints import Facts
 from indexer.grouping.groups import NOBODY
 from indexer.grouping.likelihoods import REACH, chance_in_group, spread_or_usual, stepped
 from indexer.grouping.link_threshold import Evidence
 from indexer.grouping.neighbour_graph import Background, similar_pairs
-from indexer.index import build_index
 
-_NEIGHBOURS = 64
 # Cosine at which two faces of an album of middle size are linked, where the album itself tells nothing.
 _PRIORS = {"sface": 0.52, "dlib": 0.945}
 _UNKNOWN_PRIOR = 0.5
@@ -49,13 +48,17 @@ class ArchiveGroups:
 def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> ArchiveGroups:
     """Group the faces of an archive that are not ignored, under all that was said.
 
+    The neighbour lists are those that the album keeps, brought up to date and kept again.
+
     Args:
         wrong_share_factor: above 1 links more, below 1 less: see ``settings_for``.
     """
     rows = np.flatnonzero(~archive.ignored)
     facts = facts_of(archive, rows)
     settings = settings_for(archive.album.model, wrong_share_factor)
-    neighbours, similarities = neighbour_lists(archive.embeddings[rows])
+    neighbours, similarities = album_lists(
+        archive.album, archive.faces.face_ids[rows], archive.faces.embeddings.select(rows)
+    )
     background, threshold = calibrate(neighbours, similarities, facts, settings)
     if threshold.evidence is Evidence.PRIOR:
         settings = replace(settings, threshold=stepped(threshold.similarity, wrong_share_factor))
@@ -77,18 +80,6 @@ def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> Archi
         spread=background.spread,
         links=rows[_links(neighbours, similarities, background, found)],
     )
-
-
-def neighbour_lists(embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most similar faces of each face, exactly.
-
-    Args:
-        embeddings: float32 (M, D), unit rows.
-    Returns:
-        (rows int64 (M, k), similarities float32 (M, k)), as ``indexer.grouping.cluster.cluster_faces`` takes them.
-    """
-    similarities, neighbours = build_index(embeddings).search(embeddings, _NEIGHBOURS + 1)
-    return neighbours, similarities
 
 
 def settings_for(network: str, wrong_share_factor: float = 1.0) -> ClusterSettings:

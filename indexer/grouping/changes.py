@@ -54,7 +54,8 @@ def changes(former: Ints, now: Ints, known: npt.NDArray[np.bool_]) -> Changes:
         if heir and heir != before:
             merged.setdefault(heir, []).append(before)
     gone = [before for before, heir in heirs.items() if not heir]
-    named = {before for before in gone if 2 * int(known[former == before].sum()) > sum(went[before].values())}
+    known_of = np.bincount(former[known], minlength=int(former.max(initial=0)) + 1)
+    named = {before for before in gone if 2 * int(known_of[before]) > sum(went[before].values())}
     parents = {after for parts in went.values() for after in parts}
     return Changes(
         new=tuple(sorted(there - parents)),
