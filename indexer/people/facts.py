@@ -54,9 +54,9 @@ def ordered(a: int, b: int) -> Pair:
     return (a, b) if a < b else (b, a)
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str | None = None) -> str:
     """Write "1 face", "2 faces"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 @dataclass(frozen=True)

@@ -305,7 +305,8 @@ class PeopleStore:
             here |= self._log.current_faces()
             refs = find_places(exported, here.values(), replay)
             facts = missing_facts(exported, refs, replay, next_person=self._log.next_person())
-            order = f"import {count(len(facts.faces()), 'face')} and {count(len(facts.created), 'new person')}"
+            people = count(len(facts.created), "new person", "new people")
+            order = f"import {count(len(facts.faces()), 'face')} and {people}"
             require_nothing_overruled(replay, facts, order, moving=False)
             return self._say("import", order, facts, {ref.face_id: ref for ref in refs.values()})
 

@@ -179,3 +179,13 @@ def test_stricter_and_looser_halve_and_double_the_odds_of_a_wrong_pair() -> None
         assert share / (1 - share) == pytest.approx(odds * factor)
         assert 0 < share < 1
     assert settings_for("sface").prior != settings_for("dlib").prior
+
+
+def test_grouping_again_makes_no_list_anew(album) -> None:
+    """Neither the same faces nor faces that are ignored from now on start the search over."""
+    _groups(album)
+    with PeopleStore(album.people) as store:
+        store.ignore([read_archive(album).ref(0)])
+    with mock.patch.object(album_lists, "new_lists", side_effect=AssertionError):
+        _, labels = _groups(album)
+    assert 0 not in labels and len(set(labels.values()) - {-1}) == 2

@@ -32,7 +32,7 @@ def test_a_document_survives_json_and_reads_as_described(document, store):
     text = json.dumps(document)
     assert document["people"][0] == {"name": "Ann Lee", "faces": ["1", "2"], "rejected": []}
     assert document["faces"][str(CHILD.face_id)] == {"photo_id": CHILD.photo_id, "box": list(CHILD.box)}
-    assert store.import_facts(json.loads(text)).text == "import 5 faces and 2 new persons"
+    assert store.import_facts(json.loads(text)).text == "import 5 faces and 2 new people"
     assert store.export_facts() == document
     assert store.import_facts(document) is None
 
