@@ -73,7 +73,7 @@ def train(
         trainer.crops.CropsError: if there is too little to train on, or a crop cannot be read.
         trainer.checkpoint.CheckpointError: if the run cannot go on.
         trainer.start.StartError: if the first weights do not go with the crops. For others see ``begin``.
-        ValueError: if settings do not go together.
+        trainer.settings.SettingsError: if settings do not go together.
     """
     machine = machine or Machine()
     folder = read_crops_folder(crops)

@@ -89,7 +89,7 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
             teacher=teacher,
             kind=kind or "small",
             init=init,
-            depths=tuple(int(part) for part in depths.split(",")) if depths else (),
+            depths=_numbers(depths),
             crops=options.pop("crops_each"),
             rate=rate,
             freeze_norm=init is not None if freeze_norm is None else freeze_norm,
@@ -105,6 +105,13 @@ def _weights(name: str | None) -> str | None:
     if name is None or name == "none":
         return None
     return str((locate(NETWORKS[name].weights) if name in NETWORKS else Path(name)).resolve())
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise click.UsageError(f"--depths {text}: expected whole numbers, as in 1,2,2") from error
 
 
 def _pair(text: str) -> tuple[str, float | str | None]:
