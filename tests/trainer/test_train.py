@@ -165,12 +165,18 @@ def test_a_run_goes_on_only_as_it_was_begun(shared_crops, tmp_path, quick):
     with pytest.raises(CheckpointError, match=r"other settings \(rate was 0\.001 and is 0\.002\): take the same"):
         run(shared_crops, tmp_path / "run", replace(settings, rate=2e-3))
     others = write_crops(tmp_path / "others", 12, 5)
-    with pytest.raises(CheckpointError, match=r"holds other crops than when .* was begun"):
+    with pytest.raises(CheckpointError, match=r"holds others than when .* was begun"):
         run(others, tmp_path / "run", settings)
     assert run(shared_crops, tmp_path / "run", replace(settings, log_every=3)).why == "done"
     (tmp_path / "run" / CHECKPOINT).write_bytes(b"cut short")
     with pytest.raises(CheckpointError, match="damaged"):
         run(shared_crops, tmp_path / "run", settings)
+
+
+def test_deepface_compares_its_measures_in_the_end(shared_crops, tmp_path, quick):
+    run(shared_crops, tmp_path / "run", replace(quick, recipe="deepface", epochs=1))
+    (found,) = lines(tmp_path / "run", "measures")
+    assert all(0.4 < found[name] <= 1 for name in ("cosine", "chi-squared", "siamese"))
 
 
 def test_a_classifier_warms_up_and_a_triplet_loss_follows(shared_crops, tmp_path, quick):
