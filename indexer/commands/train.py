@@ -47,11 +47,14 @@ def train(
     """
     from trainer.reporter import Listener
     from trainer.settings import Machine
+    from trainer.tensorboard_files import tensorboard_is_there
     from trainer.train import train as run_training
 
     settings = _settings(options)
     machine = Machine(device, readers, threads)
     first = os.environ.get("RANK", "0") == "0"
+    if first and not tensorboard_is_there():
+        say("No TensorBoard files: they need the package tensorboard (`pip install visavis[train]`).")
     if fresh and first:
         _forget(out)
     with _stopping() as stop, steps_progress() as tell:
