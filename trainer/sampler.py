@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Tells the streams of random numbers apart that one seed gives.
-_PEOPLE, _CROPS = 1, 2
+_PEOPLE, _CROPS, _ALL = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,16 @@ class PeopleSampler:
         self._labels = np.asarray(labels)
         if self._labels.ndim != 1 or not np.issubdtype(self._labels.dtype, np.integer):
             raise ValueError("labels must be one whole number for each crop")
-        order = np.argsort(self._labels, kind="stable")
-        persons, starts = np.unique(self._labels[order], return_index=True)
-        groups = np.split(order, starts[1:])
-        self._crops_of = [rows for person, rows in zip(persons, groups, strict=True) if person >= 0]
+        # The crops by person, and where each person's begin and end: one array for a million people, too.
+        self._rows = np.argsort(self._labels, kind="stable")
+        persons, starts = np.unique(self._labels[self._rows], return_index=True)
+        self._ends = np.append(starts[1:], len(self._rows))[persons >= 0]
+        self._starts = starts[persons >= 0]
         if people < 2 or crops < 1:
             raise ValueError(f"a batch needs at least 2 people and 1 crop of each, not {people} and {crops}")
-        if len(self._crops_of) < people:
+        if len(self._starts) < people:
             raise ValueError(
-                f"there are {len(self._crops_of)} people, but a batch wants {people}: "
+                f"there are {len(self._starts)} people, but a batch wants {people}: "
                 "take fewer people in a batch, or add people"
             )
         if not 0 <= part < parts or people % parts:
@@ -73,7 +74,7 @@ class PeopleSampler:
     @property
     def batches_per_epoch(self) -> int:
         """So many that every person comes once."""
-        return -(-len(self._crops_of) // self._people)
+        return -(-len(self._starts) // self._people)
 
     def batch(self, at: Position) -> NDArray[np.int64]:
         """Give the crops of one batch, or this process's part of it: row numbers, int64 (P · K / parts,).
@@ -85,7 +86,7 @@ class PeopleSampler:
         """
         if not 0 <= at.batch < self.batches_per_epoch:
             raise ValueError(f"an epoch has {self.batches_per_epoch} batches; there is no number {at.batch}")
-        order = np.random.default_rng((self._seed, _PEOPLE, at.epoch)).permutation(len(self._crops_of))
+        order = np.random.default_rng((self._seed, _PEOPLE, at.epoch)).permutation(len(self._starts))
         chosen = np.take(order, range(at.batch * self._people, (at.batch + 1) * self._people), mode="wrap")
         return np.concatenate([self._crops_in_epoch(int(person), at.epoch) for person in chosen[self._mine]])
 
@@ -101,9 +102,47 @@ class PeopleSampler:
         return Position(at.epoch + 1, 0) if last else Position(at.epoch, at.batch + 1)
 
     def _crops_in_epoch(self, person: int, epoch: int) -> NDArray[np.int64]:
-        rows = self._crops_of[person]
+        rows = self._rows[self._starts[person] : self._ends[person]]
         hands = max(1, len(rows) // self._crops)  # epochs until the crops are shuffled anew
         round_number, hand = divmod(epoch, hands)
         shuffled = np.random.default_rng((self._seed, _CROPS, person, round_number)).permutation(rows)
         chosen = np.take(shuffled, range(hand * self._crops, (hand + 1) * self._crops), mode="wrap")
         return chosen.astype(np.int64)
+
+
+class CropSampler:
+    """Batches of any crops, for training without labels: in an epoch each crop comes once.
+
+    The last batch is filled up with the epoch's first crops.
+    """
+
+    def __init__(self, rows: NDArray[np.int64], *, size: int, seed: int = 0) -> None:
+        """Deal crops.
+
+        Args:
+            rows: int64 (N,), the crops there are.
+            size: of a batch.
+            seed: of the order.
+        Raises:
+            ValueError: if there are fewer crops than stand in a batch.
+        """
+        if not 1 <= size <= len(rows):
+            raise ValueError(
+                f"there are {len(rows)} crops, but a batch wants {size}: take fewer in a batch, or add photos"
+            )
+        self._rows, self._size, self._seed = np.asarray(rows, np.int64), size, seed
+        self._epoch, self._order = -1, self._rows
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """So many that every crop comes once."""
+        return -(-len(self._rows) // self._size)
+
+    def batch(self, at: Position) -> NDArray[np.int64]:
+        """Give the crops of one batch: int64 (size,). ValueError if the epoch has no batch of that number."""
+        if not 0 <= at.batch < self.batches_per_epoch:
+            raise ValueError(f"an epoch has {self.batches_per_epoch} batches; there is no number {at.batch}")
+        if at.epoch != self._epoch:
+            order = np.random.default_rng((self._seed, _ALL, at.epoch)).permutation(self._rows)
+            self._epoch, self._order = at.epoch, order
+        return np.take(self._order, range(at.batch * self._size, (at.batch + 1) * self._size), mode="wrap")
