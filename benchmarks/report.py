@@ -81,6 +81,8 @@ def _comparison(comparison: dict[str, Any]) -> str:
 def _plural(unit: str) -> str:
     if unit.isupper():
         return unit
+    if unit.endswith("ch"):
+        return unit + "es"
     return unit[:-1] + "ies" if unit.endswith("y") else unit + "s"
 
 

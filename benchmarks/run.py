@@ -24,7 +24,7 @@ from benchmarks.script import add_options
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
-BENCHMARKS = ("decode", "detect", "embed", "pipeline", "shards", "search", "clustering")
+BENCHMARKS = ("decode", "detect", "embed", "pipeline", "shards", "search", "clustering", "training", "training_step")
 BY_HAND = ("search_large", "clustering_scale")  # too long for all in one go
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from trainer.batch_statistics import BatchStatistics, summarise
 from trainer.losses.batch_hard import BatchHard
-from trainer.mining import nearest_of_own_and_others
+from trainer.mining import Neighbours, nearest_of_own_and_others
 from trainer.watch import BrokenSteps, LabelSuspicions, judge_collapse
 
 NO_QUANTILES = (0.0,) * 5
@@ -127,3 +127,47 @@ def test_a_crop_that_is_its_own_partner_is_not_judged():
         suspicions.record(torch.tensor([5, 5, 8, 9]), labels, nearest_of_own_and_others(vectors, labels))
     assert {s.crop for s in suspicions.suspects()}.isdisjoint({5})
     assert {s.crop for s in suspicions.suspects(share=0.5)} <= {8, 9}
+
+
+def a_batch(looks_like):
+    """Crop 3 of person 0 beside its partner, and a crop each of persons 1 to 3; it is nearest to ``looks_like``."""
+    labels = torch.tensor([0, 0, 1, 2, 3])
+    vectors = torch.eye(5)
+    vectors[0] = 0.1 * vectors[1] + vectors[1 + looks_like]
+    return torch.tensor([3, 4, 10, 20, 30]), labels, nearest_of_own_and_others(functional.normalize(vectors), labels)
+
+
+def test_who_it_looks_like_is_whoever_it_was_more_than_half_the_time():
+    suspicions = LabelSuspicions()
+    for looks_like in (1, 2, 2, 2, 3, 2, 2, 2):
+        suspicions.record(*a_batch(looks_like))
+    (suspect,) = suspicions.suspects(share=0.6)
+    assert (suspect.crop, suspect.label, suspect.looks_like, suspect.seen) == (3, 0, 2, 8)
+    assert 5 <= suspect.times <= 6  # never more than it was
+
+
+def test_counts_are_as_many_numbers_for_any_history():
+    """Memory is that of the crops, however often and towards however many people they were wrong."""
+    generator = torch.Generator().manual_seed(4)
+    suspicions, sizes = LabelSuspicions(), []
+    for _ in range(12):
+        crops = torch.arange(200)
+        similar = torch.rand(2, 200, generator=generator)
+        others = torch.randint(200, (200,), generator=generator)
+        neighbours = Neighbours(similar[0], crops.roll(1), similar[1], others)
+        suspicions.record(crops, crops // 2, neighbours)
+        sizes.append(suspicions.tensors()["counts"].numel())
+    assert set(sizes) == {5 * 200}
+
+
+def test_what_is_put_back_goes_on_as_before():
+    batches = list(batches_with_a_wrong_label(40))
+    whole, first, second = LabelSuspicions(), LabelSuspicions(), LabelSuspicions()
+    for number, batch in enumerate(batches):
+        whole.record(*batch)
+        if number == 15:
+            second.restore(first.tensors())
+        (first if number < 15 else second).record(*batch)
+    assert whole.suspects() == second.suspects() != []
+    assert torch.equal(whole.tensors()["counts"], second.tensors()["counts"])
+    assert first.suspects(least=99) == []
