@@ -56,10 +56,12 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.removal import RemovalError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
+    from trainer.weights import WeightFileError
 
     return (
         AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError, PeopleError,
-        PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightsError, OSError, sqlite3.OperationalError,
+        PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightFileError, WeightsError, OSError,
+        sqlite3.OperationalError,
     )  # fmt: skip
 
 

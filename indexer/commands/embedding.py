@@ -15,7 +15,7 @@ from indexer.commands.options import say
 from indexer.commands.progress import progress
 
 if TYPE_CHECKING:
-    from embedder.model import FaceModel
+    from embedder.model import FaceModel, ModelSpec
     from embedder.pipeline import EmbedReport, EmbedSettings
     from embedder.scan import PhotoFile
     from indexer.album import Album
@@ -48,9 +48,17 @@ def _album_for(root: Path, model: str | None) -> Album:
     from embedder.model import choose_model
     from indexer.album import open_album, open_or_create
 
-    if model is None:
-        model = open_album(root).model if (root / "album.json").exists() else DEFAULT_NETWORK
-    return open_or_create(root, model, choose_model(model).fingerprint())
+    there = (root / "album.json").exists()
+    spec = album_model(open_album(root)) if model is None and there else choose_model(model or DEFAULT_NETWORK)
+    network = None if spec.network.weights.path is None else spec.network
+    return open_or_create(root, spec.name, spec.fingerprint(), network)
+
+
+def album_model(album: Album) -> ModelSpec:
+    """Give the model of an album: from the table, or from the copy of a file that the album keeps."""
+    from embedder.model import choose_model, model_with
+
+    return choose_model(album.model) if album.network is None else model_with(album.network)
 
 
 def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
@@ -94,10 +102,10 @@ def _refresh_index(album: Album) -> Archive:
 def load_model(album: Album, device: str) -> FaceModel:
     """Load the album's model on a device, and say which device it is."""
     from embedder.device import choose_compute
-    from embedder.model import FaceModel, choose_model
+    from embedder.model import FaceModel
     from indexer.album import require_model
 
-    spec = choose_model(album.model)
+    spec = album_model(album)
     require_model(album, spec.name, spec.fingerprint())
     compute = choose_compute(device)
     say(f"Model {spec.name} on {compute.why}.")

@@ -7,20 +7,24 @@ from pathlib import Path
 
 import click
 
-from embedder.pretrained import DEFAULT_NETWORK, NETWORKS
 from indexer.commands.embedding import add_photos
-from indexer.commands.options import ANY_PATH, album_option, count, device_option, json_option, print_json, say
+from indexer.commands.options import (
+    ANY_PATH,
+    album_option,
+    count,
+    device_option,
+    json_option,
+    model_option,
+    print_json,
+    say,
+)
 from indexer.commands.progress import duration
 
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=ANY_PATH, metavar="FOLDER_OR_PHOTO...")
 @album_option
-@click.option(
-    "--model",
-    type=click.Choice(sorted(NETWORKS)),
-    help=f"Network that embeds the faces. [default: the album's; {DEFAULT_NETWORK} for a new album]",
-)
+@model_option
 @device_option
 @click.option("--retry-unreadable", is_flag=True, help="Try files again that could not be read before.")
 @json_option
