@@ -113,6 +113,13 @@ def write_generation(shard: Path, photos: Sequence[PhotoRow], faces: FaceRows) -
     return _write(shard.with_name(f"{known[0]:06d}.{known[1] + 1}"), photos, faces, read_manifest(shard).fingerprint)
 
 
+def write_named_shard(shard: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprint: str) -> Path:
+    """Write a shard under a name that another generation of the album gave it. Else like ``write_shard``."""
+    if shard_number(shard.name) is None:
+        raise ValueError(f"{shard} is no name of a shard")
+    return _write(shard, photos, faces, fingerprint)
+
+
 def delete_shard(shard: Path) -> None:
     """Delete a shard so that a kill at any moment leaves it whole or not at all."""
     leaving = shard.with_name(f"{_TEMPORARY}{os.getpid()}-{shard.name}")

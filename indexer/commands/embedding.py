@@ -38,10 +38,10 @@ def add_photos(
     files = list(scan(roots))
     if not files:
         raise click.ClickException(f"no photo in {', '.join(str(r) for r in roots)}: nothing to do")
-    with writing(root), _terminate_as_interrupt():
+    with writing(root), terminate_as_interrupt():
         album = _album_for(root, model)
         report = _embed(files, album, device, settings)
-        return report, _refresh_index(album)
+        return report, refresh_index(album)
 
 
 def _album_for(root: Path, model: str | None) -> Album:
@@ -88,7 +88,8 @@ def _embed(files: list[PhotoFile], album: Album, device: str, settings: EmbedSet
     return report
 
 
-def _refresh_index(album: Album) -> Archive:
+def refresh_index(album: Album) -> Archive:
+    """Bring what is derived up to date, and give the album as it stands now."""
     from indexer.archive import current_index, read_archive_even_empty
     from indexer.snapshot import refresh_snapshot
 
@@ -120,7 +121,7 @@ def _say_unreadable(report: EmbedReport) -> None:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def terminate_as_interrupt() -> Iterator[None]:
     """Let a request to terminate (as a service manager sends it) end as cleanly as Ctrl-C."""
 
     def interrupt(number: int, frame: object) -> None:
