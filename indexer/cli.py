@@ -20,6 +20,7 @@ from indexer.commands.merge import merge
 from indexer.commands.name import name
 from indexer.commands.people import people, show
 from indexer.commands.remove import compact, remove
+from indexer.commands.report import report
 from indexer.commands.review import review
 from indexer.commands.search import search
 from indexer.commands.split import split
@@ -54,13 +55,14 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.grouping.groups import GroupsError
     from indexer.people import PeopleError
     from indexer.removal import RemovalError
+    from indexer.training.run_report import RunError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
     from trainer.weights import WeightFileError
 
     return (
         AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError, PeopleError,
-        PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightFileError, WeightsError, OSError,
+        PlotsUnavailable, RemovalError, RunError, ShardError, UnknownModel, WeightFileError, WeightsError, OSError,
         sqlite3.OperationalError,
     )  # fmt: skip
 
@@ -108,6 +110,7 @@ for command in (
     status,
     verify,
     evaluate,
+    report,
     models,
     demo,
 ):
