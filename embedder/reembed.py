@@ -41,7 +41,7 @@ class ReembedReport:
 
 @dataclass(frozen=True)
 class _Faces:
-    """The faces of one photo in a shard: their rows there, and the photo's pixels; None if no file shows it."""
+    """The faces of one photo: their rows among those asked for, and the photo; None if no file holds it any more."""
 
     photo_id: str
     rows: np.ndarray
@@ -93,10 +93,10 @@ def reembed_shards(
     for stray in {shard.name for shard in list_shards(target)} - {shard.name for shard in wanted}:
         delete_shard(target / stray)
     with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
+        reader = _Reader(paths, pool, decode, settings)
         for shard in wanted:
             if not _is_copy(target / shard.name, shard):
-                work = _Shard(shard, paths, pool, decode)
-                photos, faces = work.embed(model, settings, report, on_progress)
+                photos, faces = _embed_shard(shard, model, reader, report, on_progress)
                 if (target / shard.name).exists():
                     delete_shard(target / shard.name)
                 write_named_shard(target / shard.name, photos, faces, model.spec.fingerprint())
@@ -105,71 +105,109 @@ def reembed_shards(
     return report
 
 
-class _Shard:
-    """One shard on its way into the new generation."""
+def embed_faces_of(
+    names: Sequence[str],
+    landmarks: np.ndarray,
+    model: FaceModel,
+    paths: Mapping[str, Sequence[Path]],
+    on_progress: Callable[[int, int], None] = lambda photos, faces: None,
+    *,
+    settings: EmbedSettings,
+    decode: Callable[[bytes], Photo] = decode,
+) -> np.ndarray:
+    """Embed N known faces; nothing is stored.
 
-    def __init__(
-        self,
-        shard: Path,
-        paths: Mapping[str, Sequence[Path]],
-        pool: ThreadPoolExecutor,
-        decode: Callable[[bytes], Photo],
-    ) -> None:
-        self._photos, self._faces = read_photos(shard), read_faces(shard)
-        self._paths, self._pool, self._decode = paths, pool, decode
+    Args:
+        names: photo_id of each.
+        landmarks: float32 (N, 5, 2), pixels of the upright photo.
+        model, paths, settings, decode: as for ``reembed_shards``.
+        on_progress: called after each chunk with photos and faces so far.
+    Returns:
+        float32 (N, D), unit rows; zeros for a face that no file shows any more.
+    """
+    embeddings = np.zeros((len(names), model.spec.network.dimension), np.float32)
+    photos = faces = 0
+    with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
+        for chunk in _Reader(paths, pool, decode, settings).chunks(names):
+            for found, rows in _embed_chunk(chunk, landmarks, model):
+                embeddings[found.rows] = rows
+            photos, faces = photos + len(chunk), faces + sum(len(found.rows) for found in chunk)
+            on_progress(photos, faces)
+    return embeddings
 
-    def embed(
-        self,
-        model: FaceModel,
-        settings: EmbedSettings,
-        report: ReembedReport,
-        on_progress: Callable[[ReembedReport], None],
-    ) -> tuple[list[PhotoRow], FaceRows]:
-        """Give the rows of the new shard."""
-        parts, lost = [no_faces(model.spec.network.dimension)], set()
-        for chunk in _chunks(self._ahead(4 * settings.readers), settings):
-            there = [faces for faces in chunk if faces.photo is not None]
-            lost |= {faces.photo_id for faces in chunk if faces.photo is None}
-            if there:
-                pixels = [faces.photo.pixels for faces in there if faces.photo is not None]
-                embeddings = model.embed_known(pixels, [self._faces.landmarks[faces.rows] for faces in there])
-                parts += [
-                    _with_embeddings(select_faces(self._faces, faces.rows), rows)
-                    for faces, rows in zip(there, embeddings, strict=True)
-                ]
-            report.photos += len(there)
-            report.faces += sum(len(faces.rows) for faces in there)
-            report.lost += len(chunk) - len(there)
-            on_progress(report)
-        photos = [
-            gone_row(row.photo_id, row.path, row.size, row.mtime_ns)
-            if row.status == "ok" and row.photo_id in lost
-            else row
-            for row in self._photos
-        ]
-        return photos, join_faces(parts)
 
-    def _ahead(self, ahead: int) -> Iterator[_Faces]:
-        """Read the photos with faces in the pool, in the order of the shard."""
+def _embed_shard(
+    shard: Path,
+    model: FaceModel,
+    reader: _Reader,
+    report: ReembedReport,
+    on_progress: Callable[[ReembedReport], None],
+) -> tuple[list[PhotoRow], FaceRows]:
+    """Give the rows of a shard as they are with the model."""
+    faces, lost = read_faces(shard), set()
+    parts = [no_faces(model.spec.network.dimension)]
+    for chunk in reader.chunks(faces.photo_ids):
+        lost |= {found.photo_id for found in chunk if found.photo is None}
+        for found, rows in _embed_chunk(chunk, faces.landmarks, model):
+            parts.append(_with_embeddings(select_faces(faces, found.rows), rows))
+            report.photos += 1
+            report.faces += len(rows)
+        report.lost += sum(found.photo is None for found in chunk)
+        on_progress(report)
+    photos = [
+        gone_row(row.photo_id, row.path, row.size, row.mtime_ns) if row.status == "ok" and row.photo_id in lost else row
+        for row in read_photos(shard)
+    ]
+    return photos, join_faces(parts)
+
+
+def _embed_chunk(
+    chunk: Sequence[_Faces], landmarks: np.ndarray, model: FaceModel
+) -> Iterator[tuple[_Faces, np.ndarray]]:
+    """Yield the embeddings of each photo that is there."""
+    there = [found for found in chunk if found.photo is not None]
+    pixels = [found.photo.pixels for found in there if found.photo is not None]
+    if there:
+        yield from zip(there, model.embed_known(pixels, [landmarks[found.rows] for found in there]), strict=True)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads the photos of known faces ahead, in a pool of threads."""
+
+    paths: Mapping[str, Sequence[Path]]
+    pool: ThreadPoolExecutor
+    decode: Callable[[bytes], Photo]
+    settings: EmbedSettings
+
+    def chunks(self, names: Sequence[str]) -> Iterator[list[_Faces]]:
+        """Give the photos of faces, each once, in chunks; a photo without a path is passed over.
+
+        Args:
+            names: photo_id of each face.
+        """
         rows: dict[str, list[int]] = {}
-        for row, name in enumerate(self._faces.photo_ids):
-            if name in self._paths:
+        for row, name in enumerate(names):
+            if name in self.paths:
                 rows.setdefault(name, []).append(row)
+        return _chunks(self._ahead(rows), self.settings)
+
+    def _ahead(self, rows: Mapping[str, list[int]]) -> Iterator[_Faces]:
         waiting: deque[Future[_Faces]] = deque()
         for name, places in rows.items():
-            waiting.append(self._pool.submit(self._read, name, np.array(places, np.int64)))
-            if len(waiting) > ahead:
+            waiting.append(self.pool.submit(self._read, name, np.array(places, np.int64)))
+            if len(waiting) > 4 * self.settings.readers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
     def _read(self, name: str, rows: np.ndarray) -> _Faces:
         """Decode a photo from the first file that still holds it."""
-        for path in self._paths[name]:
+        for path in self.paths[name]:
             try:
                 content = path.read_bytes()
                 if photo_id(content) == name:
-                    return _Faces(name, rows, self._decode(content))
+                    return _Faces(name, rows, self.decode(content))
             except (OSError, DecodeError):
                 continue  # the next path may do; without any the photo counts as lost, which is told
         return _Faces(name, rows, None)

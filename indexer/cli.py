@@ -55,15 +55,16 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.grouping.groups import GroupsError
     from indexer.people import PeopleError
     from indexer.removal import RemovalError
+    from indexer.training.album_comparison import ComparisonError
     from indexer.training.run_report import RunError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
     from trainer.weights import WeightFileError
 
     return (
-        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError, PeopleError,
-        PlotsUnavailable, RemovalError, RunError, ShardError, UnknownModel, WeightFileError, WeightsError, OSError,
-        sqlite3.OperationalError,
+        AlbumError, ComparisonError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError,
+        PeopleError, PlotsUnavailable, RemovalError, RunError, ShardError, UnknownModel, WeightFileError, WeightsError,
+        OSError, sqlite3.OperationalError,
     )  # fmt: skip
 
 

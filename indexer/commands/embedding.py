@@ -102,12 +102,18 @@ def refresh_index(album: Album) -> Archive:
 
 def load_model(album: Album, device: str) -> FaceModel:
     """Load the album's model on a device, and say which device it is."""
-    from embedder.device import choose_compute
-    from embedder.model import FaceModel
     from indexer.album import require_model
 
     spec = album_model(album)
     require_model(album, spec.name, spec.fingerprint())
+    return load_spec(spec, device)
+
+
+def load_spec(spec: ModelSpec, device: str) -> FaceModel:
+    """Load a model on a device, and say which device it is."""
+    from embedder.device import choose_compute
+    from embedder.model import FaceModel
+
     compute = choose_compute(device)
     say(f"Model {spec.name} on {compute.why}.")
     return FaceModel(spec, compute)

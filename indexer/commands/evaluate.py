@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from indexer.commands.compare import of_model
 from indexer.commands.embedding import add_photos, load_model
 from indexer.commands.options import (
     ANY_PATH,
@@ -194,6 +195,9 @@ def of_album(album: Path, **output: Any) -> None:
     for warning in figures["warnings"]:
         say(f"Warning: {warning}")
     _show("Album", _about(archive, album, "the album itself"), figures, [plot], **output)
+
+
+evaluate.add_command(of_model)
 
 
 @contextmanager

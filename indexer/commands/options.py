@@ -36,13 +36,13 @@ def model_option(command: Command) -> Command:
     return click.option(
         "--model",
         metavar=f"[{'|'.join(sorted(NETWORKS))}|FILE]",
-        callback=_check_model,
+        callback=check_model,
         help="Network that embeds the faces: a name, a weight file (.safetensors) or an ONNX file. "
         f"[default: the album's; {DEFAULT_NETWORK} for a new album]",
     )(command)
 
 
-def _check_model(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+def check_model(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
     """Pass the name of a model in the table, or give the absolute path of a file."""
     if value is None or value in NETWORKS:
         return value
