@@ -11,6 +11,7 @@ import click
 from embedder.cli import models
 from indexer.commands.cluster import cluster
 from indexer.commands.corrections import different, ignore, move, reject, rename, retract, same
+from indexer.commands.crops import crops
 from indexer.commands.demo import demo
 from indexer.commands.enroll import enroll
 from indexer.commands.evaluate import evaluate
@@ -25,6 +26,7 @@ from indexer.commands.review import review
 from indexer.commands.search import search
 from indexer.commands.split import split
 from indexer.commands.status import status, verify
+from indexer.commands.train import train
 from indexer.commands.who import who
 
 
@@ -56,15 +58,21 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.people import PeopleError
     from indexer.removal import RemovalError
     from indexer.training.album_comparison import ComparisonError
-    from indexer.training.run_report import RunError
+    from trainer.checkpoint import CheckpointError
+    from trainer.crops import CropsError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
+    from trainer.processes import MachineError
+    from trainer.run_folder import RunError
+    from trainer.sface_network import SFaceFileError
+    from trainer.start import StartError
     from trainer.weights import WeightFileError
 
     return (
-        AlbumError, ComparisonError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError,
-        PeopleError, PlotsUnavailable, RemovalError, RunError, ShardError, UnknownModel, WeightFileError, WeightsError,
-        OSError, sqlite3.OperationalError,
+        AlbumError, CheckpointError, ComparisonError, CropsError, DeviceError, DlibFileError, EvaluationError,
+        GroupsError, MachineError, OnnxError, PartsError, PeopleError, PlotsUnavailable, RemovalError, RunError,
+        SFaceFileError, ShardError, StartError, UnknownModel, WeightFileError, WeightsError, OSError,
+        sqlite3.OperationalError,
     )  # fmt: skip
 
 
@@ -111,6 +119,8 @@ for command in (
     status,
     verify,
     evaluate,
+    crops,
+    train,
     report,
     models,
     demo,

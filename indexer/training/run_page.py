@@ -150,7 +150,9 @@ def _suspects(suspects: Sequence[Mapping[str, Any]], pictures: CropPictures) -> 
 def _settings(settings: Mapping[str, Any]) -> Iterator[str]:
     yield "<h2>Settings</h2><details><summary>All of them</summary><table>"
     for name, value in settings.items():
-        yield f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
+        parts = value.items() if isinstance(value, Mapping) else [("", value)]
+        for part, entry in parts:
+            yield f"<tr><th>{_text(f'{name} {part}'.strip())}</th><td>{_text(entry)}</td></tr>"
     yield "</table></details>"
 
 

@@ -26,7 +26,9 @@ def make_run(tmp_path: Path) -> RunMaker:
             for number in range(4):
                 cv2.imwrite(str(crops / person / f"{number}.png"), draw.integers(0, 255, (64, 64, 3), np.uint8))
         (run / "triplets").mkdir(parents=True)
-        (run / "settings.json").write_text(json.dumps({"recipe": "batch-hard", "crops": str(crops), "margin": 0.2}))
+        (run / "settings.json").write_text(
+            json.dumps({"settings": {"recipe": "batch-hard"}, "crops_folder": str(crops)})
+        )
         start = {"people": 3, "crops": 12, "held_out_people": 1, "held_out_crops": 4, "device": "cpu"}
         lines = [{"kind": "start", "step": 0, "epoch": 0, "parameters": 1_234_567, **start}]
         for epoch in range(epochs + 1):

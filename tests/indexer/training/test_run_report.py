@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from indexer.training.run_pictures import CropPictures
-from indexer.training.run_report import RunError, read_run, write_report
+from indexer.training.run_report import read_run, write_report
+from trainer.run_folder import RunError
 
 
 class Tags(HTMLParser):
@@ -106,7 +107,7 @@ def test_crops_outside_the_folder_are_not_read(make_run, tmp_path: Path) -> None
 
 
 def test_what_is_no_run_or_damaged_is_named(make_run, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no training run: `visavis train"):
+    with pytest.raises(RunError, match="is no folder of a run"):
         read_run(tmp_path)
     run = make_run()
     for name in ("settings.json", "suspects.json", "log.jsonl", "triplets/epoch-002.jsonl"):
@@ -123,4 +124,4 @@ def test_the_command_prints_where_the_page_is(make_run, run) -> None:
     assert result.exit_code == 0 and result.stdout == f"{folder / 'report.html'}\n"
     assert json.loads(run("report", folder, "--json").stdout) == {"report": str(folder / "report.html")}
     result = run("report", folder / "triplets")
-    assert result.exit_code == 1 and "holds no training run" in result.stderr
+    assert result.exit_code == 1 and "is no folder of a run" in result.stderr
