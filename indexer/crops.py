@@ -19,7 +19,7 @@ from embedder.align import crop_faces
 from embedder.decode import DecodeError, Photo
 from embedder.detect import Faces
 from embedder.scan import PhotoFile
-from trainer.crops import CropsError, CropsSettings, read_crops_settings, write_crops_settings
+from trainer.crops import CropsError, CropsSettings, is_held_out, read_crops_settings, write_crops_settings
 
 MANIFEST = "crops.jsonl"
 _CHUNK = 32  # photos
@@ -148,6 +148,11 @@ def folder_name(person: str) -> str:
     """Write a person's name so that it can be a folder's."""
     name = "".join("_" if c in '/\\:*?"<>|' or ord(c) < 32 else c for c in person).strip(" ")
     return f"_{name}" if name.startswith((".", "_")) or not name else name
+
+
+def held_out_by(share: float) -> Callable[[str], bool]:
+    """Give the rule that says of a person's name whether training leaves them out, as ``read_crops_folder`` does."""
+    return lambda person: is_held_out(folder_name(person), share)
 
 
 def _known(out: Path) -> dict[str, list[Any]]:

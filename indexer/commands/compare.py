@@ -68,8 +68,8 @@ def compare_with(root: Path, spec: ModelSpec, *, device: str, held_out: float) -
     from embedder.pipeline import EmbedSettings
     from indexer.album import open_album
     from indexer.archive import read_archive
+    from indexer.crops import held_out_by
     from indexer.training.album_comparison import compare_on_album, faces_to_compare
-    from indexer.training.comparison import held_out_by
 
     archive = read_archive(open_album(root))
     rows = faces_to_compare(archive, None if held_out >= 1 else held_out_by(held_out))
@@ -109,5 +109,5 @@ def _share_held_out(spec: ModelSpec) -> float:
     if weights.path is None or weights.format != "visavis":
         return 1.0
     recipe: Mapping[str, Any] = read_description(weights.path).recipe
-    share = recipe.get("held_out")
+    share = recipe.get("held out")
     return float(share) if share else _SHARE if recipe else 1.0

@@ -7,9 +7,7 @@ difference is set against what it would vary by with other people: one fifth of 
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -211,13 +209,3 @@ def _spread(differences: Sequence[float]) -> float:
     values = np.array(differences)
     count = len(values)
     return float(np.sqrt((count - 1) / count * ((values - values.mean()) ** 2).sum()))
-
-
-def held_out_by(share: float) -> Callable[[str], bool]:
-    """Give the rule by which people are held out of training: by a hash of the name, so that nobody is moved later."""
-
-    def held_out(person: str) -> bool:
-        digest = hashlib.sha256(unicodedata.normalize("NFC", person).encode("utf-8", "surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") < share * 2**64
-
-    return held_out

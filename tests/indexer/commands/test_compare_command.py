@@ -85,7 +85,7 @@ def test_the_share_is_that_of_the_weight_file(tmp_path: Path) -> None:
 
     settings = NetworkSettings("small", input_size=32, dimension=8, width=8, depths=(1,))
     path = tmp_path / "a.safetensors"
-    for recipe, expected in (({"held_out": 0.4}, 0.4), ({"epochs": 3}, 0.25), ({}, 1.0)):
+    for recipe, expected in (({"held out": 0.4}, 0.4), ({"epochs": 3}, 0.25), ({}, 1.0)):
         save_weights(path, build_network(settings), Description(settings, "MIT", recipe=recipe))
         assert _share_held_out(choose_model(str(path))) == expected
     assert _share_held_out(choose_model("sface")) == 1.0
