@@ -129,7 +129,7 @@ class Learner:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             outcome = self._backward(crops, loss)
         norm = self._clip()
-        finite = bool(torch.isfinite(norm) & torch.isfinite(outcome.loss.detach()))
+        finite = bool(torch.isfinite(norm) & torch.isfinite(outcome.loss))
         if finite:
             self._optimizer.step()
             if self.average is not None:
@@ -147,7 +147,7 @@ class Learner:
         outcome = loss(self._shared(crops.float()))
         with torch.autocast(self._device.type, enabled=False):
             outcome.loss.backward()  # type: ignore[no-untyped-call]
-        return outcome
+        return replace(outcome, loss=outcome.loss.detach())
 
     def _loss(self, rows: Tensor, lesson: Lesson) -> tuple[Outcome, Tensor]:
         """Give the loss of a batch (what is reported is the recipe's), and the distance to the teacher."""

@@ -108,6 +108,7 @@ class _Course:
             parts=processes.count,
             readers=machine.readers,
         )
+        self.digest = contents_digest(folder)
         self.journal = Journal(material, keep=settings.keep_triplets)
         self.examiner = Examiner(run, settings, material, start, bfloat16)
         self.report = Reporter(run, listener, first=processes.first)
@@ -154,7 +155,7 @@ class _Course:
             read_network(path, folder.settings.template),
             folder,
             self.material.trained,
-            self.root / TEACHER / f"{file_digest(path)}-{contents_digest(folder)}",
+            self.root / TEACHER / f"{file_digest(path)}-{self.digest}",
             self.processes,
             bfloat16=self.bfloat16,
             tell=lambda done, total: self.report.advance(Progress(done, total, "crops for the teacher")),
@@ -177,7 +178,7 @@ class _Course:
         if not step.finite:
             text = f"Step {self.step} is left out: the loss or its gradient was no number."
             self.report.event("skipped", text, step=self.step, epoch=epoch)
-        loss = float(step.outcome.loss.detach())
+        loss = float(step.outcome.loss)
         text = f"epoch {epoch} of {self.settings.epochs}, loss {loss:.4f}"
         self.report.advance(Progress(self.step, self.steps, "steps", text), crops=len(batch.rows))
         if step.finite and (self.step % self.settings.log_every == 0 or self.step == 1):
@@ -260,7 +261,7 @@ class _Course:
             tensors["doubted/rows"] = torch.from_numpy(self.doubted)
             state = {
                 "settings": self.settings.as_dict(),
-                "crops": contents_digest(self.material.folder),
+                "crops": self.digest,
                 "step": self.step,
                 "at": asdict(self.at),
                 "measured": self.measured,
@@ -275,7 +276,7 @@ class _Course:
         """Put back what ``_save`` wrote; gives the seconds that the run has taken."""
         state = checkpoint.state
         _check_settings(self.root, state["settings"], self.settings.as_dict())
-        if state["crops"] != contents_digest(self.material.folder):
+        if state["crops"] != self.digest:
             raise CheckpointError(
                 f"{self.material.folder.root} holds other crops than when {self.root} was begun: "
                 "take another --out, or begin again with --fresh"
