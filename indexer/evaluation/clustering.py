@@ -28,7 +28,7 @@ def measure_clustering(faces: CentralFaces, network: str) -> tuple[dict[str, Any
         EvaluationError: if there are not two people.
     """
     people, _ = people_of(faces.paths)
-    facts, settings = no_facts(len(people)), settings_for(network)
+    facts, settings = no_facts(len(people)), settings_for(network, embeddings=faces.embeddings)
     started = time.monotonic()
     lists = neighbour_lists(faces.embeddings)
     chosen = cluster_faces(*lists, facts, settings)

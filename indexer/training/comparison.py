@@ -144,7 +144,7 @@ def model_figures(
     thresholds = found.tar_at_far.thresholds[len(fars) :]
     tried = [groups(ClusterSettings(prior=float(t), threshold=float(t))) for t in thresholds if np.isfinite(t)]
     figures["groups at the best threshold (BCubed F)"] = max(tried, default=0.0)
-    figures["groups as `visavis cluster` makes them (BCubed F)"] = groups(settings_for(name))
+    figures["groups as `visavis cluster` makes them (BCubed F)"] = groups(settings_for(name, embeddings=embeddings))
     return figures
 
 
