@@ -314,7 +314,7 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         # Small files: threads for the columns of each, and a dataset around it, cost more than they give.
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
             table = file.read(use_threads=False)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ShardError(f"{path} is damaged or missing: {error}. `visavis verify` checks the whole album") from error
     if not table.schema.equals(schema):
         raise ShardError(f"{path} is damaged: its columns are others. `visavis verify` checks the whole album")
