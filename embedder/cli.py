@@ -1,8 +1,10 @@
-"""`visavis models`: which weight files are here, and how to get the others."""
+"""`visavis models`: which weight files are here, how to get the others, and what a file of one's own is."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,6 +29,7 @@ def models(context: click.Context, as_json: bool) -> None:
     Example:
       visavis models
       visavis models pull dlib
+      visavis models show family.safetensors
     """
     if context.invoked_subcommand is None:
         _list_as_json() if as_json else _list_as_table()
@@ -83,6 +86,69 @@ def pull(names: tuple[str, ...], force: bool) -> None:
             failed += 1
     if failed:
         raise SystemExit(1)
+
+
+@models.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
+def show(file: Path, as_json: bool) -> None:
+    """Tell what a model FILE is, and how `visavis index --model FILE` would feed it.
+
+    FILE is a weight file of `visavis train`, with its figures and how it was trained, or an ONNX file.
+
+    \b
+    Example:
+      visavis models show family.safetensors
+    """
+    from embedder.model_files import open_model_file
+    from embedder.model_records import network_record
+    from trainer.weights import read_description
+
+    about: dict[str, Any] = network_record(open_model_file(file), file.name)
+    if file.suffix.lower() == ".safetensors":
+        described = read_description(file)
+        about |= {"id": described.id, "kind": described.network.kind}
+        about |= {"metrics": dict(described.metrics), "recipe": dict(described.recipe)}
+    if as_json:
+        click.echo(json.dumps(about))
+        return
+    for key, value in about.items():
+        if isinstance(value, dict):
+            for name, entry in value.items():
+                click.echo(f"{key} {name}: {entry}")
+        else:
+            click.echo(f"{key.replace('_', ' ')}: {value}")
+
+
+@models.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--onnx", "target", type=click.Path(path_type=Path), required=True, metavar="OUT.onnx", help="File to write."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else there.")
+def export(file: Path, target: Path, as_json: bool) -> None:
+    """Write a weight FILE as ONNX, for other programs: from RGB crops 0-255 (N, 3, size, size) to embeddings.
+
+    What was written is read again and compared with the network on crops of noise; with ONNX Runtime,
+    too, where it is installed.
+
+    \b
+    Example:
+      visavis models export family.safetensors --onnx family.onnx
+    """
+    from trainer.onnx_export import MOST_DIFFERENCE, differences, export_onnx
+    from trainer.weights import load_weights
+
+    network, described = load_weights(file)
+    export_onnx(target, network, described)
+    found = differences(target, network, described.network.input_size)
+    if max(found.values()) > MOST_DIFFERENCE:
+        raise click.ClickException(f"{target} does not compute what {file} does: largest differences are {found}")
+    if as_json:
+        click.echo(json.dumps({"file": str(target), "id": described.id, "largest_difference": found}))
+    _say(f"{target}: {', '.join(f'as read by {name}, it differs by {value:.1e}' for name, value in found.items())}.")
+    if "onnxruntime" not in found:
+        _say("ONNX Runtime is not installed: it was not asked.")
 
 
 def _say(line: str) -> None:

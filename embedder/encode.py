@@ -10,23 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from embedder.device import Compute
-from trainer.dlib_network import load_dlib
-from trainer.onnx_graph import fuse_batch_norm, load_onnx
+from embedder.model_files import load_model_file
+from embedder.pretrained import FaceNetwork
 
 
 class FaceEncoder:
     """A face network on one device. Each face and its mirror image are averaged."""
 
-    def __init__(self, weights: Path, compute: Compute) -> None:
-        """Load the network: ``.dat`` is dlib's, anything else is read as ONNX.
-
-        Raises:
-            trainer.onnx_graph.OnnxError, trainer.dlib_network.DlibFileError: if the file is not
-            what its name says.
-        """
+    def __init__(self, weights: Path, compute: Compute, settings: FaceNetwork | None = None) -> None:
+        """Load the network; arguments and errors as of ``embedder.model_files.load_model_file``."""
         self._compute = compute
-        network: nn.Module = load_dlib(weights) if weights.suffix == ".dat" else fuse_batch_norm(load_onnx(weights))
-        self._network = compute.prepare(network)
+        self._network = compute.prepare(load_model_file(weights, settings))
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         """Embed crops.

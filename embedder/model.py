@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ from embedder.align import crop_faces
 from embedder.detect import DetectSettings, FaceDetector, Faces
 from embedder.device import Compute
 from embedder.encode import FaceEncoder
+from embedder.model_files import open_model_file
+from embedder.model_records import is_model_file
 from embedder.pretrained import NETWORKS, WEIGHT_FILES, FaceNetwork, WeightFile, locate
 
 # A face of this shorter side fills its crop; smaller ones carry less.
@@ -47,13 +50,15 @@ class ModelSpec:
 
     def fingerprint(self) -> str:
         """Name the model by its content: 12 hex digits. Embeddings of two fingerprints are never compared."""
-        parts = {
+        parts: dict[str, object] = {
             "detector": self.detector.sha256,
             "detect": asdict(self.detect),
             "network": self.network.weights.sha256,
             "template": self.network.template,
             "views": self.views,
         }
+        if self.network.weights.path is not None:  # of those in the table the weights' digest decides it
+            parts["feed"] = self.network.input_size, self.network.channel_order, self.network.pixels
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -80,14 +85,22 @@ class EmbeddedFaces:
 
 
 def choose_model(name: str) -> ModelSpec:
-    """Find a model by the name of its network.
+    """Find a model by the name of its network, or by its file.
 
     Raises:
         UnknownModel: if the table does not have it.
+        embedder.model_files.ModelFileError and others: see ``embedder.model_files.open_model_file``.
     """
-    if name not in NETWORKS:
-        raise UnknownModel(f"--model {name} is not known; known: {', '.join(sorted(NETWORKS))}")
-    return ModelSpec(WEIGHT_FILES["centerface"], NETWORKS[name])
+    if name in NETWORKS:
+        return model_with(NETWORKS[name])
+    if is_model_file(name):
+        return model_with(open_model_file(Path(name)))
+    raise UnknownModel(f"--model {name} is not known; known: {', '.join(sorted(NETWORKS))}")
+
+
+def model_with(network: FaceNetwork) -> ModelSpec:
+    """Give the model that embeds with ``network`` what the default detector finds."""
+    return ModelSpec(WEIGHT_FILES["centerface"], network)
 
 
 class FaceModel:
@@ -102,7 +115,7 @@ class FaceModel:
         self.spec = spec
         self.compute = compute
         self._detector = FaceDetector(locate(spec.detector), compute, spec.detect)
-        self._encoder = FaceEncoder(locate(spec.network.weights), compute)
+        self._encoder = FaceEncoder(locate(spec.network.weights), compute, spec.network)
 
     def find(self, photos: Sequence[np.ndarray]) -> list[EmbeddedFaces]:
         """Find and embed the faces of photos.
@@ -131,14 +144,25 @@ class FaceModel:
             crop[:] = _central_crop(photo, size)
         return self._encoder.encode(crops)
 
-    def _embed(self, photos: Sequence[np.ndarray], found: Sequence[Faces]) -> list[EmbeddedFaces]:
+    def embed_known(self, photos: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Embed faces that were found before: nothing is detected.
+
+        Args:
+            photos: upright, uint8 RGB (H, W, 3), at least one.
+            landmarks: of each photo's faces, float32 (N, 5, 2), pixels of the upright photo.
+        Returns:
+            float32 (N, D), unit rows, for each photo.
+        """
         network = self.spec.network
         crops = [
-            crop_faces(photo, faces.landmarks, network.template, network.input_size)
-            for photo, faces in zip(photos, found, strict=True)
+            crop_faces(photo, points, network.template, network.input_size)
+            for photo, points in zip(photos, landmarks, strict=True)
         ]
         embeddings = self._encoder.encode(np.concatenate(crops))
-        ends = np.cumsum([len(faces) for faces in found])[:-1]
+        return np.split(embeddings, np.cumsum([len(points) for points in landmarks])[:-1])
+
+    def _embed(self, photos: Sequence[np.ndarray], found: Sequence[Faces]) -> list[EmbeddedFaces]:
+        embeddings = self.embed_known(photos, [faces.landmarks for faces in found])
         return [
             EmbeddedFaces(
                 whole_boxes(faces.boxes_xywh, photo.shape[1], photo.shape[0]),
@@ -147,7 +171,7 @@ class FaceModel:
                 face_qualities(faces.boxes_xywh, faces.confidences),
                 rows,
             )
-            for photo, faces, rows in zip(photos, found, np.split(embeddings, ends), strict=True)
+            for photo, faces, rows in zip(photos, found, embeddings, strict=True)
         ]
 
 

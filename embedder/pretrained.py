@@ -58,23 +58,25 @@ class WeightFile:
         role: a "detector" finds faces, a "network" embeds them.
         description: what it is good for, one line.
         file_name: in the models folder.
-        format: "onnx", or "dlib" for dlib's own serialization.
+        format: "onnx", "dlib" for dlib's own serialization, or "visavis" for the trainer's weight files.
         sha256, size_bytes: of the file itself, unpacked.
         licence: SPDX identifier.
         address: where its makers offer it; one that ends in .bz2 is compressed.
         package: where else it can be had, if anywhere.
+        path: where it lies, if it is a file of the user's own; None for those of the models folder.
     """
 
     name: str
     role: Literal["detector", "network"]
     description: str
     file_name: str
-    format: Literal["onnx", "dlib"]
+    format: Literal["onnx", "dlib", "visavis"]
     sha256: str
     size_bytes: int
     licence: str
     address: str
     package: PackageSource | None = None
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class FaceNetwork:
         channel_order: of the crop's last axis.
         pixel_scaling: what becomes of the crop's 0-255, for the reader; the network does it itself.
         dimension: length of an embedding.
+        pixels: (mean, divisor) by which pixels are scaled before the network, if it does not do it itself.
     """
 
     weights: WeightFile
@@ -97,6 +100,7 @@ class FaceNetwork:
     channel_order: Literal["RGB", "BGR"]
     pixel_scaling: str
     dimension: int
+    pixels: tuple[float, float] | None = None
 
 
 _CENTERFACE = WeightFile(
@@ -225,8 +229,10 @@ def locate(weight: WeightFile) -> Path:
         WeightsMissing: if it is not in the models folder.
         WeightsAltered: if its SHA-256, and so perhaps its size, is another than the table's.
     """
-    path = models_folder() / weight.file_name
+    path = weight.path or models_folder() / weight.file_name
     if not path.is_file():
+        if weight.path is not None:
+            raise WeightsMissing(f"{path} is not there: {_put_back(weight)}")
         raise WeightsMissing(
             f"{weight.file_name} ({megabytes(weight.size_bytes)}, licence {weight.licence}) is not in {path.parent}: "
             f"fetch it with `visavis models pull {weight.name}`"
@@ -234,12 +240,21 @@ def locate(weight: WeightFile) -> Path:
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != weight.sha256:
+        if weight.path is not None:
+            raise WeightsAltered(f"{path} was altered, its SHA-256 is {found}: {_put_back(weight)}")
         raise WeightsAltered(
             f"{path} is not the file that visavis knows: it has {path.stat().st_size} bytes and SHA-256 {found}, "
             f"but {weight.size_bytes} bytes and {weight.sha256} were expected. "
             f"Fetch it anew with `visavis models pull --force {weight.name}`, or remove it"
         )
     return path
+
+
+def _put_back(weight: WeightFile) -> str:
+    return (
+        f"put the file of {weight.name} with SHA-256 {weight.sha256} back there, "
+        "or embed the album with another model, `visavis index --model`"
+    )
 
 
 def state(weight: WeightFile) -> State:

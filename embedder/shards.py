@@ -115,6 +115,13 @@ def write_generation(shard: Path, photos: Sequence[PhotoRow], faces: FaceRows) -
     return _write(shard.with_name(f"{known[0]:06d}.{known[1] + 1}"), photos, faces, read_manifest(shard).fingerprint)
 
 
+def write_named_shard(shard: Path, photos: Sequence[PhotoRow], faces: FaceRows, fingerprint: str) -> Path:
+    """Write a shard under a name that another generation of the album gave it. Else like ``write_shard``."""
+    if shard_number(shard.name) is None:
+        raise ValueError(f"{shard} is no name of a shard")
+    return _write(shard, photos, faces, fingerprint)
+
+
 def delete_shard(shard: Path) -> None:
     """Delete a shard so that a kill at any moment leaves it whole or not at all."""
     leaving = shard.with_name(f"{_TEMPORARY}{os.getpid()}-{shard.name}")
@@ -317,7 +324,7 @@ def _read(path: Path, *schemas: pa.Schema) -> pa.Table:
         # Small files: threads for the columns of each, and a dataset around it, cost more than they give.
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
             table = file.read(use_threads=False)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
         raise ShardError(f"{path} is damaged or missing: {error}. `visavis verify` checks the whole album") from error
     if not any(table.schema.equals(schema) for schema in schemas):
         raise ShardError(f"{path} is damaged: its columns are others. `visavis verify` checks the whole album")

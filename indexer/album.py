@@ -9,11 +9,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from embedder.model_records import keep_copy, network_in, network_record
+from embedder.pretrained import FaceNetwork
 from indexer.seals import SEALED, SUFFIX, seal_bytes, seal_path
 
 if sys.platform == "win32":
@@ -21,7 +24,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 knows no network from a file and no generation but the first; an album without these is written as 1."""
+_FIRST_GENERATION = "shards"
 
 
 class AlbumError(Exception):
@@ -38,6 +43,8 @@ class Album:
         fingerprint: of the whole model, see ``embedder.model.ModelSpec.fingerprint``.
         created: when, ISO 8601, UTC.
         made_with: version of visavis that made it.
+        network: the network, in the album's own copy, if it came in a file and not from the table of models.
+        generation: name of the folder with the shards of this model.
     """
 
     root: Path
@@ -45,11 +52,18 @@ class Album:
     fingerprint: str
     created: str
     made_with: str
+    network: FaceNetwork | None = None
+    generation: str = _FIRST_GENERATION
 
     @property
     def shards(self) -> Path:
-        """The folder of the shards."""
-        return self.root / "shards"
+        """The folder of the shards of the current generation."""
+        return self.root / self.generation
+
+    @property
+    def models(self) -> Path:
+        """The folder of the networks that came in files."""
+        return self.root / "models"
 
     @property
     def index(self) -> Path:
@@ -90,16 +104,38 @@ def open_album(root: Path) -> Album:
         raise AlbumError(f"{root} is no album: make one with `visavis index --album {root} PHOTOS`")
     try:
         about = json.loads(path.read_text())
-        if about["format"] != FORMAT:
+        if about["format"] not in range(1, FORMAT + 1):
             raise AlbumError(f"{root} has format {about['format']}, this version knows {FORMAT}: update visavis")
-        return Album(root, about["model"], about["fingerprint"], about["created"], about["made_with"])
+        return _album(root, about)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AlbumError(f"{path} is damaged ({error}): restore it from a backup, or index into a new album") from error
 
 
-def open_or_create(root: Path, model: str, fingerprint: str) -> Album:
+def _album(root: Path, about: dict[str, Any]) -> Album:
+    generation, record = about.get("shards", _FIRST_GENERATION), about.get("network")
+    if not isinstance(generation, str) or not generation.startswith(_FIRST_GENERATION) or "/" in generation:
+        raise ValueError(f"{generation!r} is no folder of shards")
+    album = Album(root, about["model"], about["fingerprint"], about["created"], about["made_with"])
+    network = None if record is None else network_in(album.models, record)
+    return replace(album, network=network, generation=generation)
+
+
+def write_album(album: Album) -> None:
+    """Write ``album.json``: from then on the album is this one."""
+    about: dict[str, Any] = {k: getattr(album, k) for k in ("model", "fingerprint", "created", "made_with")}
+    if album.network is not None:
+        about["network"] = network_record(album.network)
+    if album.generation != _FIRST_GENERATION:
+        about["shards"] = album.generation
+    about = {"format": 1 if len(about) == 4 else FORMAT, **about}
+    write_whole(album.root / "album.json", (json.dumps(about, indent=1) + "\n").encode())
+
+
+def open_or_create(root: Path, model: str, fingerprint: str, network: FaceNetwork | None = None) -> Album:
     """Open the album at ``root`` for one model, or make it.
 
+    Args:
+        network: of the model, if it came in a file: a new album keeps a copy.
     Raises:
         AlbumError: if the album there holds embeddings of another model, or the folder is not empty.
     """
@@ -113,17 +149,18 @@ def open_or_create(root: Path, model: str, fingerprint: str) -> Album:
     root.chmod(0o700)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     album = Album(root, model, fingerprint, created, version("visavis"))
-    about = {"format": FORMAT, **{k: getattr(album, k) for k in ("model", "fingerprint", "created", "made_with")}}
     album.shards.mkdir(mode=0o700, exist_ok=True)
-    write_whole(root / "album.json", (json.dumps(about, indent=1) + "\n").encode())
+    if network is not None:
+        album = replace(album, network=keep_copy(network, album.models))
+    write_album(album)
     return album
 
 
 def _is_unfinished(root: Path) -> bool:
     """Whether a folder holds nothing, or what a run left that was killed while it made the album."""
     for entry in root.iterdir():
-        known = entry.name in (".lock", f"album.json{SUFFIX}") or entry.name.startswith(".tmp-")
-        if not known and not (entry.name == "shards" and entry.is_dir() and not any(entry.iterdir())):
+        known = entry.name in (".lock", "models", f"album.json{SUFFIX}") or entry.name.startswith(".tmp-")
+        if not known and not (entry.name == _FIRST_GENERATION and entry.is_dir() and not any(entry.iterdir())):
             return False
     return True
 
@@ -137,7 +174,8 @@ def require_model(album: Album, model: str, fingerprint: str) -> None:
     if album.fingerprint != fingerprint:
         raise AlbumError(
             f"{album.root} holds embeddings of model {album.model} ({album.fingerprint}), not of {model} "
-            f"({fingerprint}). Embeddings of two models cannot be compared: choose another --album, or no --model"
+            f"({fingerprint}). Embeddings of two models cannot be compared: choose another --album, or no --model. "
+            "`visavis index --model` embeds an album anew with another model; names stay"
         )
 
 

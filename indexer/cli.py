@@ -22,6 +22,7 @@ from indexer.commands.merge import merge
 from indexer.commands.name import name
 from indexer.commands.people import people, show
 from indexer.commands.remove import compact, remove
+from indexer.commands.report import report
 from indexer.commands.review import review
 from indexer.commands.search import search
 from indexer.commands.split import split
@@ -67,6 +68,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.grouping.groups import GroupsError
     from indexer.people import PeopleError
     from indexer.removal import RemovalError
+    from indexer.training.album_comparison import ComparisonError
     from trainer.checkpoint import CheckpointError
     from trainer.crops import CropsError
     from trainer.dlib_network import DlibFileError
@@ -79,9 +81,10 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from trainer.weights import WeightFileError
 
     return (
-        AlbumError, CheckpointError, CropsError, DeviceError, DlibFileError, EvaluationError, GroupsError,
-        MachineError, NotVectors, OnnxError, PartsError, PeopleError, PlotsUnavailable, RemovalError, RunError,
-        SFaceFileError, SettingsError, ShardError, StartError, UnknownModel, WeightFileError, WeightsError, OSError,
+        AlbumError, CheckpointError, ComparisonError, CropsError, DeviceError, DlibFileError, EvaluationError,
+        GroupsError, MachineError, NotVectors, OnnxError, PartsError, PeopleError, PlotsUnavailable, RemovalError,
+        RunError, SFaceFileError, SettingsError, ShardError, StartError, UnknownModel, WeightFileError, WeightsError,
+        OSError,
         sqlite3.OperationalError,
     )  # fmt: skip
 
@@ -131,6 +134,7 @@ for command in (
     evaluate,
     crops,
     train,
+    report,
     models,
     demo,
 ):

@@ -19,7 +19,14 @@ from embedder.align import crop_faces
 from embedder.decode import DecodeError, Photo
 from embedder.detect import Faces
 from embedder.scan import PhotoFile
-from trainer.crops import UNNAMED, CropsError, CropsSettings, read_crops_settings, write_crops_settings
+from trainer.crops import (
+    UNNAMED,
+    CropsError,
+    CropsSettings,
+    is_held_out,
+    read_crops_settings,
+    write_crops_settings,
+)
 
 MANIFEST = "crops.jsonl"
 _CHUNK = 32  # photos
@@ -152,6 +159,11 @@ def folder_name(person: str) -> str:
     if name == person and not name.startswith((".", "_")):
         return name
     return f"~{name}-{hashlib.sha256(person.encode()).hexdigest()[:6]}"
+
+
+def held_out_by(share: float) -> Callable[[str], bool]:
+    """Give the rule that says of a person's name whether training leaves them out, as ``read_crops_folder`` does."""
+    return lambda person: is_held_out(folder_name(person), share)
 
 
 def _known(out: Path) -> dict[str, list[Any]]:

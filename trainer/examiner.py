@@ -79,6 +79,7 @@ class Examiner:
             "epochs": epoch,
             "began with": self.start.origin,
             "crops": self.material.folder.settings.source,
+            "held out": self._held_out_share(),
             "people": len(self.material.people),
             "trained on": len(self.material.trained),
         }
@@ -89,6 +90,10 @@ class Examiner:
             recipe=recipe,
         )
         save_weights(self.root / name, network, description)
+
+    def _held_out_share(self) -> float:
+        own = self.settings.held_out
+        return self.material.folder.settings.held_out if own is None else own
 
     def state(self) -> dict[str, Any]:
         """Give what a checkpoint keeps."""

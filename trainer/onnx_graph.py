@@ -234,6 +234,33 @@ def _max_pool(attributes: Attributes, constants: Constants, inputs: list[str]) -
     return nn.MaxPool2d(**spatial, ceil_mode=bool(attributes.get("ceil_mode", 0)))
 
 
+def _average_pool(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
+    spatial = _spatial(attributes, tuple(attributes["kernel_shape"]))
+    if spatial.pop("dilation") != (1, 1) or attributes.get("ceil_mode", 0) or any(spatial["padding"]):
+        raise OnnxError("an AveragePool with padding, dilation or ceil_mode is not known")
+    return nn.AvgPool2d(**spatial)
+
+
+def _pad(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
+    filled = [constants[name].item() for name in inputs[2:3] if name]
+    if attributes.get("mode", b"constant") != b"constant" or any(filled) or len(inputs) not in (2, 3):
+        raise OnnxError("a Pad with anything but zeros, or on some axes only, is not known")
+    pads = constants[inputs[1]].tolist()
+    return _ZeroPad(pads[: len(pads) // 2], pads[len(pads) // 2 :])
+
+
+class _ZeroPad(nn.Module):
+    """Zeros before and after, so many on each axis."""
+
+    def __init__(self, before: list[int], after: list[int]) -> None:
+        super().__init__()
+        # torch counts from the last axis on.
+        self.widths = [width for pair in zip(reversed(before), reversed(after), strict=True) for width in pair]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, self.widths)
+
+
 class _WithConstant(nn.Module):
     """``function(x, constant)``, or the other way round where the constant stands first."""
 
@@ -276,6 +303,7 @@ def _identity(attributes: Attributes, constants: Constants, inputs: list[str]) -
 
 _CONVERTERS: dict[str, Callable[[Attributes, Constants, list[str]], Any]] = {
     "Add": _binary(operator.add),
+    "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Constant": _constant,
     "Conv": _conv,
@@ -289,6 +317,7 @@ _CONVERTERS: dict[str, Callable[[Attributes, Constants, list[str]], Any]] = {
     "MaxPool": _max_pool,
     "Mul": _binary(operator.mul),
     "PRelu": _prelu,
+    "Pad": _pad,
     "Relu": lambda attributes, constants, inputs: nn.ReLU(),
     "Sigmoid": lambda attributes, constants, inputs: nn.Sigmoid(),
     "Sub": _binary(operator.sub),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedder.detect import FaceDetector, Faces
-    from indexer.crops import CropsReport, Job
+    from indexer.crops import Chooser, CropsReport, Job
     from trainer.crops import CropsSettings
 
 _REASONS_SHOWN = 5
@@ -82,8 +82,7 @@ def crops(
       visavis crops known/ --out crops/
       visavis crops --album family/ --out crops/ --network dlib
     """
-    from embedder.decode_pool import DecodePool
-    from indexer.crops import central, make_crops, prepare_folder
+    from indexer.crops import central
     from trainer.crops import CropsSettings
 
     if (people is None) == (album is None):
@@ -95,7 +94,16 @@ def crops(
     template = tuple((x * side / chosen.input_size, y * side / chosen.input_size) for x, y in chosen.template)
     source = str(people if people is not None else album)
     settings = CropsSettings(side, round(side * margin), template, network, held_out, source)
-    jobs = _of_folders(people) if people is not None else _of_album(Path(str(album)), all_faces)
+    jobs = _of_folders(people) if people is not None else jobs_of_album(Path(str(album)), all_faces)
+    report = cut_crops(jobs, out, settings, device=device, choose=central if face == "central" else _largest)
+    tell_crops(report, out, settings, as_json)
+
+
+def cut_crops(jobs: Sequence[Job], out: Path, settings: CropsSettings, *, device: str, choose: Chooser) -> CropsReport:
+    """Cut the faces out of photos into a folder of crops, with progress; goes on where it was stopped."""
+    from embedder.decode_pool import DecodePool
+    from indexer.crops import make_crops, prepare_folder
+
     prepare_folder(out, settings)
     readers = _readers()
     with progress(len(jobs), "photos") as update, DecodePool(readers) as decoders:
@@ -104,12 +112,12 @@ def crops(
             update(report.unchanged + report.photos, report.crops)
 
         try:
-            report = make_crops(
+            return make_crops(
                 jobs,
                 out,
                 settings,
                 find=_Finder(device),
-                choose=central if face == "central" else _largest,
+                choose=choose,
                 decode=decoders.decode,
                 readers=readers,
                 tell=tell,
@@ -117,7 +125,6 @@ def crops(
         except KeyboardInterrupt:
             say("Stopped. What was finished is kept: the same command goes on from there.")
             raise
-    _tell(report, out, settings, as_json)
 
 
 class _Finder:
@@ -153,7 +160,8 @@ def _of_folders(people: Path) -> list[Job]:
     return jobs
 
 
-def _of_album(root: Path, all_faces: bool) -> list[Job]:
+def jobs_of_album(root: Path, all_faces: bool) -> list[Job]:
+    """List the photos of an album with the faces to be cut out: those with a name, or all that are not ignored."""
     from embedder.scan import scan
     from indexer.album import open_album
     from indexer.archive import read_archive
@@ -182,7 +190,8 @@ def _readers() -> int:
     return os.cpu_count() or 1
 
 
-def _tell(report: CropsReport, out: Path, settings: CropsSettings, as_json: bool) -> None:
+def tell_crops(report: CropsReport, out: Path, settings: CropsSettings, as_json: bool) -> None:
+    """Say what was cut out and what was not; as JSON, print a line for each photo that was not used."""
     from trainer.crops import read_crops_folder
 
     folder = read_crops_folder(out)

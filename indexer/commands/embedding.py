@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from embedder.catalogue import Catalogue
     from embedder.file_list import FileList
-    from embedder.model import FaceModel
+    from embedder.model import FaceModel, ModelSpec
     from embedder.pipeline import EmbedSettings
     from embedder.report import EmbedReport
     from indexer.album import Album
@@ -43,7 +43,7 @@ def add_photos(
     files = FileList(scan(roots))
     if not len(files):
         raise click.ClickException(f"no photo in {', '.join(str(r) for r in roots)}: nothing to do")
-    with writing(root), _terminate_as_interrupt():
+    with writing(root), terminate_as_interrupt():
         album = _album_for(root, model)
         report = _embed(files, roots, album, device, settings)
         return report, refresh_derived(album)
@@ -53,9 +53,17 @@ def _album_for(root: Path, model: str | None) -> Album:
     from embedder.model import choose_model
     from indexer.album import open_album, open_or_create
 
-    if model is None:
-        model = open_album(root).model if (root / "album.json").exists() else DEFAULT_NETWORK
-    return open_or_create(root, model, choose_model(model).fingerprint())
+    there = (root / "album.json").exists()
+    spec = album_model(open_album(root)) if model is None and there else choose_model(model or DEFAULT_NETWORK)
+    network = None if spec.network.weights.path is None else spec.network
+    return open_or_create(root, spec.name, spec.fingerprint(), network)
+
+
+def album_model(album: Album) -> ModelSpec:
+    """Give the model of an album: from the table, or from the copy of a file that the album keeps."""
+    from embedder.model import choose_model, model_with
+
+    return choose_model(album.model) if album.network is None else model_with(album.network)
 
 
 def _embed(files: FileList, roots: Sequence[Path], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
@@ -134,12 +142,18 @@ def refresh_derived(album: Album) -> Archive:
 
 def load_model(album: Album, device: str) -> FaceModel:
     """Load the album's model on a device, and say which device it is."""
-    from embedder.device import choose_compute
-    from embedder.model import FaceModel, choose_model
     from indexer.album import require_model
 
-    spec = choose_model(album.model)
+    spec = album_model(album)
     require_model(album, spec.name, spec.fingerprint())
+    return load_spec(spec, device)
+
+
+def load_spec(spec: ModelSpec, device: str) -> FaceModel:
+    """Load a model on a device, and say which device it is."""
+    from embedder.device import choose_compute
+    from embedder.model import FaceModel
+
     compute = choose_compute(device)
     say(f"Model {spec.name} on {compute.why}.")
     return FaceModel(spec, compute)
@@ -153,7 +167,7 @@ def _say_unreadable(report: EmbedReport) -> None:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
+def terminate_as_interrupt() -> Iterator[None]:
     """Let a request to terminate (as a service manager sends it) end as cleanly as Ctrl-C."""
 
     def interrupt(number: int, frame: object) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embedder.pretrained import DEFAULT_NETWORK, NETWORKS
 from indexer.commands.embedding import add_photos
 from indexer.commands.options import (
     FOLDER,
@@ -17,6 +16,7 @@ from indexer.commands.options import (
     count,
     device_option,
     json_option,
+    model_option,
     print_json,
     print_table,
     say,
@@ -46,11 +46,7 @@ class Enrolled:
 @click.command()
 @click.argument("folder", type=FOLDER)
 @album_option
-@click.option(
-    "--model",
-    type=click.Choice(sorted(NETWORKS)),
-    help=f"Network that embeds the faces. [default: the album's; {DEFAULT_NETWORK} for a new album]",
-)
+@model_option
 @device_option
 @json_option
 def enroll(folder: Path, album: Path, model: str | None, device: str, as_json: bool) -> None:

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from embedder.pretrained import DEFAULT_NETWORK, NETWORKS
+from indexer.commands.compare import of_model
 from indexer.commands.embedding import add_photos, load_model
-from indexer.commands.options import ANY_PATH, FOLDER, album_option, device_option, print_json, print_table, say
+from indexer.commands.options import (
+    ANY_PATH,
+    FOLDER,
+    album_option,
+    device_option,
+    model_option,
+    print_json,
+    print_table,
+    say,
+)
 
 if TYPE_CHECKING:
     from indexer.archive import Archive
@@ -42,11 +51,7 @@ def _material(command: Command) -> Command:
     for option in (
         click.option("--images", type=FOLDER, required=True, help="Folder of the photos."),
         click.option("--album", type=ANY_PATH, help="Keep the embeddings in this album. [default: thrown away]"),
-        click.option(
-            "--model",
-            type=click.Choice(sorted(NETWORKS)),
-            help=f"Network to measure. [default: the album's, else {DEFAULT_NETWORK}]",
-        ),
+        model_option,
         device_option,
         _output,
     ):
@@ -190,6 +195,9 @@ def of_album(album: Path, **output: Any) -> None:
     for warning in figures["warnings"]:
         say(f"Warning: {warning}")
     _show("Album", _about(archive, album, "the album itself"), figures, [plot], **output)
+
+
+evaluate.add_command(of_model)
 
 
 @contextmanager

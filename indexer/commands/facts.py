@@ -146,7 +146,7 @@ def import_facts(file: Path, album: Path, as_json: bool) -> None:
         raise click.ClickException(f"{file} is no JSON ({error}): `visavis facts export` writes such a file") from error
     archive = read_archive_even_empty(open_album(album))
     spoken_of = from_document(document).faces.values()
-    present = _faces_now(archive, {face.photo_id for face in spoken_of})
+    present = faces_now(archive, {face.photo_id for face in spoken_of})
     with PeopleStore(archive.album.people) as store:
         try:
             action = store.import_facts(document, present)
@@ -179,7 +179,7 @@ def reanchor_facts(album: Path, as_json: bool) -> None:
 
     archive = read_archive_even_empty(open_album(album))
     with PeopleStore(archive.album.people) as store:
-        present = _faces_now(archive, {face.photo_id for face in store.faces().values()})
+        present = faces_now(archive, {face.photo_id for face in store.faces().values()})
         action = store.reanchor(present)
         lost = store.state().faces() - archive.row_of.keys()
     if as_json:
@@ -189,7 +189,7 @@ def reanchor_facts(album: Path, as_json: bool) -> None:
         say(f"{count(len(lost), 'face')} with something said have no place in this album.")
 
 
-def _faces_now(archive: Archive, photo_ids: Iterable[str]) -> dict[str, list[FaceRef]]:
+def faces_now(archive: Archive, photo_ids: Iterable[str]) -> dict[str, list[FaceRef]]:
     """Give the faces that photos have in this album; photos without any are left out."""
     rows_of = {photo_id: archive.rows_of_photo(photo_id) for photo_id in photo_ids}
     return {photo_id: [archive.ref(row) for row in rows] for photo_id, rows in rows_of.items() if rows}

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from embedder.pretrained import DEFAULT_NETWORK, NETWORKS
 from indexer.commands.embedding import add_photos
-from indexer.commands.options import ANY_PATH, album_option, count, device_option, json_option, print_json, say
+from indexer.commands.options import (
+    ANY_PATH,
+    album_option,
+    count,
+    device_option,
+    json_option,
+    model_option,
+    print_json,
+    say,
+)
 from indexer.commands.progress import duration
 
 if TYPE_CHECKING:
     from embedder.report import EmbedReport
     from indexer.archive import Archive
+    from indexer.commands.renewal import Renewal
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=ANY_PATH, metavar="FOLDER_OR_PHOTO...")
+@click.argument("photos", nargs=-1, type=ANY_PATH, metavar="[FOLDER_OR_PHOTO]...")
 @album_option
-@click.option(
-    "--model",
-    type=click.Choice(sorted(NETWORKS)),
-    help=f"Network that embeds the faces. [default: the album's; {DEFAULT_NETWORK} for a new album]",
-)
+@model_option
+@click.option("--fresh", is_flag=True, help="Look through all photos of the album again, and embed them anew.")
 @device_option
 @click.option("--retry-unreadable", is_flag=True, help="Try files again that could not be read before.")
 @click.option(
@@ -37,7 +44,8 @@ if TYPE_CHECKING:
 )
 @json_option
 def index(
-    photos: tuple[Path, ...], album: Path, model: str | None, device: str, retry_unreadable: bool, max_megapixels: int,
+    photos: tuple[Path, ...], album: Path, model: str | None, fresh: bool, device: str, retry_unreadable: bool,
+    max_megapixels: int,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Find and embed the faces of new photos, and add them to the album.
@@ -46,22 +54,56 @@ def index(
     Interrupt it at any time: the same command goes on from there. Originals are never touched.
     What cannot be read is told, with the reason: `visavis status --unreadable` lists it all.
 
+    An album that has another --model goes over to it: its faces are embedded again, beside the
+    former ones, which stay until `visavis compact`. Names stay where they are. With --fresh faces are
+    looked for again, too, as after a change of the detector; names go to the faces in the same places.
+
     \b
     Examples:
       visavis index ~/Pictures
       visavis index --album /data/press --device cuda /mnt/archive
+      visavis index --model family.safetensors
     """
     from embedder.pipeline import EmbedSettings
+    from embedder.report import EmbedReport
+    from indexer.commands.renewal import renew_album
 
+    _check_use(photos, album, model, fresh=fresh)
     started = time.monotonic()
     settings = EmbedSettings(retry_unreadable=retry_unreadable, max_pixels=max_megapixels * 1_000_000)
-    report, archive = add_photos(photos, album, model=model, device=device, settings=settings)
+    renewal = renew_album(album, model, device=device, settings=settings, fresh=fresh)
+    if renewal is not None:
+        _say_renewed(renewal, album)
+    report, archive = (
+        add_photos(photos, album, model=model, device=device, settings=settings)
+        if photos
+        else (EmbedReport(), _now(album))
+    )
     seconds = time.monotonic() - started
     if as_json:
-        print_json([_summary(report, archive, seconds)])
-    say(f"{_sentence(report)}, in {duration(seconds)}. {_album_now(archive)}")
+        again = {} if renewal is None else {"embedded_again": renewal.faces, "lost_photos": renewal.lost}
+        print_json([_summary(report, archive, seconds) | again])
+    done = f"{_sentence(report)}, in {duration(seconds)}" if photos else f"Done in {duration(seconds)}"
+    say(f"{done}. {_album_now(archive)}")
     if report.deleted:
         say("Photos whose files are gone stay in the album: `visavis remove --missing` takes them out.")
+
+
+def _check_use(photos: tuple[Path, ...], album: Path, model: str | None, *, fresh: bool) -> None:
+    if not photos and model is None and not fresh:
+        raise click.UsageError("name folders or photos, or another --model for the album")
+    if not photos and not (album / "album.json").exists():
+        raise click.UsageError(f"there is no album {album} yet: name folders or photos to make it from")
+    for photo in photos:
+        if not os.path.lexists(photo):
+            raise click.ClickException(f"{photo} is not there")
+
+
+def _now(album: Path) -> Archive:
+    from indexer.album import open_album
+    from indexer.archive import read_archive_even_empty
+
+    return read_archive_even_empty(open_album(album))
 
 
 def _summary(report: EmbedReport, archive: Archive, seconds: float) -> dict[str, object]:
@@ -110,3 +152,13 @@ def _sentence(report: EmbedReport) -> str:
 def _album_now(archive: Archive) -> str:
     held, faces = archive.catalogue.photos.held(), len(archive.faces)
     return f"{archive.album.root} now holds {count(held, 'photo')} with {count(faces, 'face')}."
+
+
+def _say_renewed(renewal: Renewal, album: Path) -> None:
+    now = renewal.archive.album.model
+    say(
+        f"{album} went over from model {renewal.former} to {now}: {count(renewal.faces, 'face')} of "
+        f"{count(renewal.photos, 'photo')} embedded again, names stay. `visavis cluster` groups with the new model."
+    )
+    if renewal.lost:
+        say(f"  left out: {count(renewal.lost, 'photo')} whose files hold something else now, or cannot be read.")

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from embedder.model_records import FILE_SUFFIXES, is_model_file
+from embedder.pretrained import DEFAULT_NETWORK, NETWORKS
 from indexer.album import default_album
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -27,6 +29,29 @@ def album_option(command: Command) -> Command:
         show_default="$VISAVIS_ALBUM, else a folder of the user's data",
         help="Folder that holds all visavis knows about an archive.",
     )(command)
+
+
+def model_option(command: Command) -> Command:
+    """Add ``--model``; the command gets ``model: str | None``, as ``embedder.model.choose_model`` takes it."""
+    return click.option(
+        "--model",
+        metavar=f"[{'|'.join(sorted(NETWORKS))}|FILE]",
+        callback=check_model,
+        help="Network that embeds the faces: a name, a weight file (.safetensors) or an ONNX file. "
+        f"[default: the album's; {DEFAULT_NETWORK} for a new album]",
+    )(command)
+
+
+def check_model(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Pass the name of a model in the table, or give the absolute path of a file."""
+    if value is None or value in NETWORKS:
+        return value
+    if not is_model_file(value):
+        known, suffixes = ", ".join(sorted(NETWORKS)), " or ".join(FILE_SUFFIXES)
+        raise click.BadParameter(f"{value!r} is neither one of {known} nor a file {suffixes}")
+    if not Path(value).is_file():
+        raise click.BadParameter(f"there is no file {value}")
+    return str(Path(value).resolve())
 
 
 def device_option(command: Command) -> Command:

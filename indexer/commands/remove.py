@@ -149,8 +149,11 @@ def _compact(album: Album) -> tuple[int, int, int, int]:
     """Compact an album: (shards written anew, photo rows, faces and bytes deleted)."""
     from embedder.compaction import plan_compaction
     from indexer.commands.embedding import refresh_derived
+    from indexer.generations import drop_generations
     from indexer.removal import compact_album
 
+    for folder in drop_generations(album):
+        say(f"{folder} is deleted: a former generation of the album, or one that was begun.")
     before, plan = _size(album), plan_compaction(album.shards)
     with progress(len(plan), "shards") as update:
         compact_album(album, plan, lambda finished: update(finished, sum(r.faces_left_out for r in plan[:finished])))

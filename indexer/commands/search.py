@@ -76,7 +76,7 @@ def search(
         raise click.UsageError("--all-matches has no limit: leave out --min-similarity")
     archive = read_archive(open_album(album))
     faces = _chosen(_faces_of(photo, archive, device), number, photo, only_one=sheet is not None)
-    usual = settings_for(archive.album.model).prior
+    usual = settings_for(archive.album.model, embeddings=archive.embeddings).prior
     least = -1.0 if all_matches else usual if min_similarity is None else min_similarity
     groups = album_groups(archive)
     index, notes = current_index(archive, device=device, float16=float16)

@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embedder.pretrained import NETWORKS, locate
+from indexer.commands.compare import comparison_as_dict, print_comparison
 from indexer.commands.options import ANY_PATH, FOLDER, device_option, json_option, print_json, say
 from indexer.commands.steps import steps_progress
+from indexer.commands.train_album import compare_run, crops_of_album
 from indexer.commands.train_options import training_options
 
 if TYPE_CHECKING:
+    from indexer.training.album_comparison import AlbumComparison
     from trainer.settings import TrainSettings
     from trainer.train import Trained
 
 
 @click.command()
-@click.argument("crops", type=FOLDER)
+@click.argument("crops", type=FOLDER, required=False)
+@click.option("--album", type=FOLDER, help="Train on the named people of this album; its model is where it begins.")
 @click.option("--out", type=ANY_PATH, required=True, help="Folder of the run. If a run is there, it goes on.")
 @training_options
 @click.option("--readers", type=click.IntRange(1), default=2, show_default=True, help="Threads that read crops.")
@@ -31,25 +35,36 @@ if TYPE_CHECKING:
 @device_option
 @json_option
 def train(
-    crops: Path, out: Path, device: str, as_json: bool, fresh: bool, readers: int, threads: int, **options: Any
-) -> None:
-    """Train a network on CROPS, a folder made by `visavis crops`.
+    crops: Path | None, album: Path | None, out: Path, device: str, as_json: bool, fresh: bool, readers: int,
+    threads: int, **options: Any,
+) -> None:  # fmt: skip
+    """Train a network on CROPS, a folder made by `visavis crops`, or on the people named in an album.
 
     OUT/best.safetensors is the network of the best epoch by the people who are held out; `visavis
     index --model` takes it. Ctrl-C saves; the same command goes on. Under torchrun several processes
-    share each batch.
+    share each batch. OUT/report.html shows curves, hardest triplets and suspected labels.
+
+    With --album the faces are cut out into OUT/crops, and in the end the network is compared with the
+    album's own on the people who were held out. The album stays as it is.
 
     \b
     Examples:
       visavis train crops/ --out run/ --init dlib --epochs 8
+      visavis train --album family/ --out run/
       visavis train crops/ --out run/ --teacher sface --network small
       torchrun --nproc-per-node 4 --no-python visavis train crops/ --out run/ --network iresnet
     """
+    from indexer.training.run_report import write_report
     from trainer.reporter import Listener
     from trainer.settings import Machine
     from trainer.tensorboard_files import tensorboard_is_there
     from trainer.train import train as run_training
 
+    if (crops is None) == (album is None):
+        raise click.UsageError("say either CROPS, a folder of crops, or --album")
+    if album is not None:
+        crops = crops_of_album(album, out, options, device=device)
+    assert crops is not None
     settings = _settings(options)
     machine = Machine(device, readers, threads)
     first = os.environ.get("RANK", "0") == "0"
@@ -58,7 +73,9 @@ def train(
     with _stopping() as stop, steps_progress() as tell:
         found = run_training(crops, out, settings, machine, Listener(tell, say, stop), fresh=fresh)
     if first:
-        _answer(found, as_json)
+        write_report(out, crops)
+        compared = None if album is None else compare_run(album, out, found, device=device)
+        _answer(found, compared, as_json)
 
 
 def _settings(options: dict[str, Any]) -> TrainSettings:
@@ -146,15 +163,24 @@ def _stopping() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _answer(found: Trained, as_json: bool) -> None:
+def _answer(found: Trained, compared: AlbumComparison | None, as_json: bool) -> None:
     if as_json:
         held_out = None if found.held_out is None else found.held_out.as_dict()
         best = None if found.best is None else str(found.best)
-        print_json(
-            [{"why": found.why, "best": best, "best_epoch": found.best_epoch, "held_out": held_out, "text": found.text}]
-        )
+        line = {
+            "why": found.why,
+            "best": best,
+            "best_epoch": found.best_epoch,
+            "held_out": held_out,
+            "text": found.text,
+        }
+        if compared is not None:
+            line["comparison"] = comparison_as_dict(compared, "best.safetensors")
+        print_json([line])
     elif found.best is not None:
         click.echo(found.best)
+        if compared is not None:
+            print_comparison(compared)
     if found.text:
         say(found.text)
     if found.why == "interrupted":

@@ -29,7 +29,7 @@ def measure_clustering(faces: CentralFaces, network: str) -> tuple[dict[str, Any
         EvaluationError: if there are not two people.
     """
     people, _ = people_of(faces.paths)
-    facts, settings = no_facts(len(people)), settings_for(network)
+    facts, settings = no_facts(len(people)), settings_for(network, embeddings=faces.embeddings)
     started = time.monotonic()
     found_lists = new_lists(faces.embeddings)
     lists = found_lists.neighbours, found_lists.similarities

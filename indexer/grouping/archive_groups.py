@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
+from embedder.vectors import UnitRows
 from indexer.archive import Archive
 from indexer.grouping.album_lists import album_lists
 from indexer.grouping.cluster import Clustering, ClusterSettings, calibrate, cluster_faces
@@ -16,6 +17,7 @@ from indexer.grouping.groups import NOBODY
 from indexer.grouping.likelihoods import REACH, chance_in_group, spread_or_usual, stepped
 from indexer.grouping.link_threshold import Evidence
 from indexer.grouping.neighbour_graph import Background, similar_pairs
+from indexer.grouping.unknown_network import link_threshold_of
 
 # Cosine at which two faces of an album of middle size are linked, where the album itself tells nothing.
 _PRIORS = {"sface": 0.52, "dlib": 0.945}
@@ -55,7 +57,7 @@ def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> Archi
     """
     rows = np.flatnonzero(~archive.ignored)
     facts = facts_of(archive, rows)
-    settings = settings_for(archive.album.model, wrong_share_factor)
+    settings = settings_for(archive.album.model, wrong_share_factor, embeddings=archive.embeddings)
     faces = archive.faces
     neighbours, similarities = album_lists(archive.album, faces.face_ids[rows], faces.embeddings[rows])
     background, threshold = calibrate(neighbours, similarities, facts, settings)
@@ -79,9 +81,20 @@ def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> Archi
     )
 
 
-def settings_for(network: str, wrong_share_factor: float = 1.0) -> ClusterSettings:
-    """Give the settings for a network; the odds of a wrong pair at the threshold are multiplied by the factor."""
-    usual = ClusterSettings(prior=_PRIORS.get(network, _UNKNOWN_PRIOR))
+def settings_for(
+    network: str, wrong_share_factor: float = 1.0, *, embeddings: np.ndarray | UnitRows | None = None
+) -> ClusterSettings:
+    """Give the settings for a network; the odds of a wrong pair at the threshold are multiplied by the factor.
+
+    Args:
+        network: its name.
+        wrong_share_factor: above 1 links more, below 1 less.
+        embeddings: (N, D), unit rows of the album: what a network without a threshold of its own is judged by.
+    """
+    prior = _PRIORS.get(network, _UNKNOWN_PRIOR)
+    if network not in _PRIORS and embeddings is not None:
+        prior = link_threshold_of(embeddings, prior)
+    usual = ClusterSettings(prior=prior)
     odds = usual.wrong_share / (1 - usual.wrong_share) * wrong_share_factor
     return replace(usual, wrong_share=odds / (1 + odds))
 

@@ -49,7 +49,7 @@ def test_a_damaged_album_file_is_named(tmp_path: Path, content: str) -> None:
 
 def test_a_newer_album_asks_for_an_update(tmp_path: Path) -> None:
     (tmp_path / "album.json").write_text('{"format": 99}')
-    with pytest.raises(AlbumError, match="format 99, this version knows 1: update visavis"):
+    with pytest.raises(AlbumError, match="format 99, this version knows 2: update visavis"):
         open_album(tmp_path)
 
 

@@ -107,11 +107,14 @@ def two(op_type: str, first: str, second: str) -> tuple[onnx.NodeProto, ...]:
 
 
 CONSTANT_TENSOR = numpy_helper.from_array(np.float32([[[[3.0]], [[-1.0]], [[0.5]], [[2.0]]]]), "c")
+PADS = numpy_helper.from_array(np.array([0, 1, 2, 0, 0, 3, 0, 4]))  # before each axis, then after each
 NORM = dict.fromkeys(("scale", "shift", "mean", "variance"), (4,))
 
 CASES = {
     "Add, a constant": Case(one("Add", "c"), {"c": (4, 1, 1)}),
     "Add, two branches": Case(two("Add", "x", "relu")),
+    "AveragePool": Case(one("AveragePool", kernel_shape=[3, 2], strides=[2, 1])),
+    "AveragePool, default stride": Case(one("AveragePool", kernel_shape=[2, 2])),
     "BatchNormalization": Case(one("BatchNormalization", *NORM, epsilon=0.01), NORM),
     "BatchNormalization of vectors": Case(one("BatchNormalization", *NORM), NORM, shape=(3, 4)),
     "Constant": Case((helper.make_node("Constant", [], ["c"], value=CONSTANT_TENSOR), *one("Mul", "c"))),
@@ -141,6 +144,7 @@ CASES = {
     "MaxPool, default stride": Case(one("MaxPool", kernel_shape=[2, 2])),
     "MaxPool, rounded up": Case(one("MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)),
     "Mul, a constant": Case(one("Mul", "c"), {"c": (4, 1, 1)}),
+    "Pad": Case((helper.make_node("Constant", [], ["pads"], value=PADS), *one("Pad", "pads"))),
     "PRelu": Case(one("PRelu", "slope"), {"slope": (4, 1, 1)}),
     "PRelu, one slope": Case(one("PRelu", "slope"), {"slope": (1,)}),
     "Relu": Case(one("Relu")),
@@ -301,6 +305,12 @@ def test_settings_that_are_not_known_are_refused(tmp_path: Path):
         assert "Gemm" in refusal(one("Gemm", "w", **setting), tmp_path, w=(4, 4))
     assert "value_float" in refusal((helper.make_node("Constant", [], ["c"], value_float=1.0),), tmp_path)
     assert "lacks 'kernel_shape'" in refusal(one("MaxPool"), tmp_path)
+    for setting in ({"pads": [1, 1, 1, 1]}, {"ceil_mode": 1}):
+        assert "AveragePool" in refusal(one("AveragePool", kernel_shape=[2, 2], **setting), tmp_path)
+    constant = helper.make_node("Constant", [], ["pads"], value=PADS)
+    assert "zeros" in refusal((constant, *one("Pad", "pads", mode="reflect")), tmp_path)
+    assert "zeros" in refusal((constant, *one("Pad", "pads", "fill")), tmp_path, fill=())
+    assert "zeros" in refusal(one("Pad", pads=[1] * 8), tmp_path)
 
 
 def test_graphs_that_do_not_hang_together_are_refused(tmp_path: Path):
