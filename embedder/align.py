@@ -36,6 +36,16 @@ def similarity_transforms(landmarks: np.ndarray, template: np.ndarray) -> np.nda
     return matrices
 
 
+def magnifications(landmarks: np.ndarray, template: Sequence[Sequence[float]]) -> np.ndarray:
+    """Give how many pixels of the crop a pixel of the photo becomes, along a line: float64 (N,).
+
+    Args:
+        landmarks: float (N, 5, 2), pixels of the photo; template: (5, 2), pixels of the crop.
+    """
+    matrices = similarity_transforms(landmarks, np.asarray(template))
+    return np.asarray(np.hypot(matrices[:, 0, 0], matrices[:, 1, 0]))
+
+
 def crop_faces(photo: np.ndarray, landmarks: np.ndarray, template: Sequence[Sequence[float]], size: int) -> np.ndarray:
     """Cut the faces of one photo out, upright and at one size.
 

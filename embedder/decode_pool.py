@@ -85,7 +85,7 @@ class DecodePool:
                 worker.end()
         self._workers = 0
 
-    def decode(self, content: bytes) -> Photo:
+    def decode(self, content: bytes, *, at_least: int | None = None) -> Photo:
         """Decode a photo, as ``embedder.decode.decode`` does; waits for a process that is free.
 
         Raises:
@@ -95,12 +95,13 @@ class DecodePool:
         try:
             if worker is None:
                 worker = _Worker(self._command, self._limits)
-            answer = worker.ask(content)
+            answer = worker.ask(content, at_least)
             if "reason" in answer:
                 raise DecodeError(answer["reason"])
             taken_at = answer["taken_at"]
             pixels = worker.pixels(answer["height"], answer["width"])
-            return Photo(pixels, None if taken_at is None else datetime.fromisoformat(taken_at))
+            moment = None if taken_at is None else datetime.fromisoformat(taken_at)
+            return Photo(pixels, moment, (answer["whole_width"], answer["whole_height"]))
         except _WorkerLost as lost:
             worker = None
             raise DecodeError(str(lost)) from lost
@@ -130,7 +131,7 @@ class _Worker:
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
 
-    def ask(self, content: bytes) -> dict[str, Any]:
+    def ask(self, content: bytes, at_least: int | None) -> dict[str, Any]:
         """Have a photo decoded, and give the answer.
 
         Raises:
@@ -142,7 +143,7 @@ class _Worker:
             with mmap.mmap(self._shared.fileno(), len(content)) as target:
                 target[:] = content
         limits = {"max_pixels": self._limits.pixels, "seconds": self._limits.seconds}
-        order = json.dumps({"bytes": len(content), **limits}) + "\n"
+        order = json.dumps({"bytes": len(content), "at_least": at_least, **limits}) + "\n"
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(order.encode())

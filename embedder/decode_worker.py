@@ -37,16 +37,16 @@ def serve(shared: int) -> None:
     for line in sys.stdin:
         order = json.loads(line)
         _limit_time(order["seconds"])
-        answer = _answer(shared, order["bytes"], order["max_pixels"])
+        answer = _answer(shared, order["bytes"], order["max_pixels"], order["at_least"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _answer(shared: int, size: int, max_pixels: int) -> dict[str, Any]:
+def _answer(shared: int, size: int, max_pixels: int, at_least: int | None) -> dict[str, Any]:
     """Decode the first ``size`` bytes of the shared file, and write the pixels over them."""
     try:
         with mmap.mmap(shared, size, access=mmap.ACCESS_READ) if size else memoryview(b"") as content:
-            photo = decode(bytes(content), max_pixels=max_pixels)
+            photo = decode(bytes(content), max_pixels=max_pixels, at_least=at_least)
         pixels = photo.pixels
         if os.fstat(shared).st_size < pixels.nbytes:
             os.ftruncate(shared, pixels.nbytes)
@@ -61,7 +61,8 @@ def _answer(shared: int, size: int, max_pixels: int) -> dict[str, Any]:
             raise
         return {"reason": _TOO_LARGE}
     taken_at = None if photo.taken_at is None else photo.taken_at.isoformat()
-    return {"height": pixels.shape[0], "width": pixels.shape[1], "taken_at": taken_at}
+    whole = {"whole_width": photo.size[0], "whole_height": photo.size[1]}
+    return {"height": pixels.shape[0], "width": pixels.shape[1], "taken_at": taken_at, **whole}
 
 
 def _limit_memory(more: int) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from embedder.align import crop_faces
+from embedder.align import crop_faces, magnifications
 from embedder.detect import DetectSettings, FaceDetector, Faces
 from embedder.device import Compute
 from embedder.encode import FaceEncoder
@@ -19,6 +19,9 @@ from embedder.model_files import open_model_file
 from embedder.model_records import is_model_file
 from embedder.pretrained import NETWORKS, WEIGHT_FILES, FaceNetwork, WeightFile, locate
 
+ENOUGH_PIXELS = 1600
+"""Photos whose longer side has twice as many pixels are decoded at a part of their size first. The detector needs 640;
+with these a face that is a twentieth as wide as the photo fills its crop."""
 # A face of this shorter side fills its crop; smaller ones carry less.
 _FULL_QUALITY_PIXELS = 80
 
@@ -84,6 +87,21 @@ class EmbeddedFaces:
         return len(self.confidences)
 
 
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """A photo of which fewer pixels may have been decoded than it has.
+
+    Attributes:
+        pixels: upright, uint8 RGB (H, W, 3).
+        size: (width, height) of the whole photo.
+        whole: decodes all of it; None if it cannot be had. Not called if ``pixels`` is all of it.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    whole: Callable[[], np.ndarray | None]
+
+
 def choose_model(name: str) -> ModelSpec:
     """Find a model by the name of its network, or by its file.
 
@@ -125,9 +143,32 @@ class FaceModel:
         Returns:
             one ``EmbeddedFaces`` for each photo, in the order of ``photos``.
         """
+        return self.find_in([DecodedPhoto(photo, (photo.shape[1], photo.shape[0]), lambda: None) for photo in photos])
+
+    def find_in(self, photos: Sequence[DecodedPhoto]) -> list[EmbeddedFaces]:
+        """Find and embed the faces of photos that may be decoded in part.
+
+        Where the crop of a face has more pixels than the face has in ``pixels``, faces are cut from the whole photo.
+
+        Returns:
+            one ``EmbeddedFaces`` for each photo, in pixels of the whole photo.
+        """
         if not len(photos):
             return []
-        return self._embed(photos, self._detector.detect(photos))
+        found = self._detector.detect([photo.pixels for photo in photos])
+        crops = self.compute.map(self._cut, list(zip(photos, found, strict=True)))
+        embeddings = np.split(self._encoder.encode(np.concatenate(crops)), np.cumsum([len(f) for f in found])[:-1])
+        return [_embedded(*parts) for parts in zip(photos, found, embeddings, strict=True)]
+
+    def _cut(self, photo_and_faces: tuple[DecodedPhoto, Faces]) -> np.ndarray:
+        photo, faces = photo_and_faces
+        network = self.spec.network
+        pixels, landmarks, factors = photo.pixels, faces.landmarks, _factors(photo)
+        if (factors > 1).any() and (magnifications(landmarks, network.template) > 1).any():
+            whole = photo.whole()
+            if whole is not None:
+                pixels, landmarks = whole, landmarks * factors
+        return crop_faces(pixels, landmarks, network.template, network.input_size)
 
     def embed_centres(self, photos: Sequence[np.ndarray]) -> np.ndarray:
         """Embed the central part of photos in which no face was found.
@@ -161,18 +202,22 @@ class FaceModel:
         embeddings = self._encoder.encode(np.concatenate(crops))
         return np.split(embeddings, np.cumsum([len(points) for points in landmarks])[:-1])
 
-    def _embed(self, photos: Sequence[np.ndarray], found: Sequence[Faces]) -> list[EmbeddedFaces]:
-        embeddings = self.embed_known(photos, [faces.landmarks for faces in found])
-        return [
-            EmbeddedFaces(
-                whole_boxes(faces.boxes_xywh, photo.shape[1], photo.shape[0]),
-                faces.landmarks,
-                faces.confidences,
-                face_qualities(faces.boxes_xywh, faces.confidences),
-                rows,
-            )
-            for photo, faces, rows in zip(photos, found, embeddings, strict=True)
-        ]
+
+def _factors(photo: DecodedPhoto) -> np.ndarray:
+    """How many pixels of the whole photo one that was decoded stands for, across and down: float32 (2,)."""
+    return np.array(photo.size, np.float32) / np.array(photo.pixels.shape[1::-1], np.float32)
+
+
+def _embedded(photo: DecodedPhoto, faces: Faces, embeddings: np.ndarray) -> EmbeddedFaces:
+    factors = _factors(photo)
+    boxes = faces.boxes_xywh * np.tile(factors, 2)
+    return EmbeddedFaces(
+        whole_boxes(boxes, *photo.size),
+        faces.landmarks * factors,
+        faces.confidences,
+        face_qualities(boxes, faces.confidences),
+        embeddings,
+    )
 
 
 def face_qualities(boxes_xywh: np.ndarray, confidences: np.ndarray) -> np.ndarray:

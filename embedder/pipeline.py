@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ import numpy as np
 from embedder.catalogue import Catalogue
 from embedder.changes import Changes
 from embedder.content_table import ContentTable
-from embedder.decode import MAX_PIXELS, DecodeError, Photo, decode
-from embedder.model import EmbeddedFaces, FaceModel
+from embedder.decode import MAX_PIXELS, Decode, DecodeError, Photo, decode
+from embedder.model import ENOUGH_PIXELS, DecodedPhoto, EmbeddedFaces, FaceModel
 from embedder.paths import path_text
 from embedder.report import EmbedReport
 from embedder.rows import Content, FaceRows, PhotoRow, face_id, join_faces, no_faces, photo_id, removed_row
@@ -56,6 +57,7 @@ class _ReadPhoto:
         twin: what is known of the same content, which spares decoding.
         reason: why there is nothing to embed, or None.
         removed: whether this content was removed from the album by hand.
+        content: the file, as long as not all of its pixels are decoded.
     """
 
     file: PhotoFile
@@ -64,17 +66,18 @@ class _ReadPhoto:
     twin: Content | None = None
     reason: str | None = None
     removed: bool = False
+    content: bytes | None = None
 
     @property
     def pixels(self) -> int:
-        """How many are decoded."""
-        return 0 if self.photo is None else self.photo.pixels.size // 3
+        """How many are decoded; a content that is kept counts as those that take as much memory."""
+        return 0 if self.photo is None else (self.photo.pixels.size + len(self.content or b"")) // 3
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the upright photo, (0, 0) if it is not known."""
         if self.photo is not None:
-            return self.photo.pixels.shape[1], self.photo.pixels.shape[0]
+            return self.photo.size
         return (self.twin.width, self.twin.height) if self.twin is not None else (0, 0)
 
 
@@ -86,7 +89,7 @@ def embed_photos(
     settings: EmbedSettings,
     on_progress: Callable[[EmbedReport], None] = lambda report: None,
     *,
-    decode: Callable[[bytes], Photo] = decode,
+    decode: Decode = decode,
 ) -> EmbedReport:
     """Embed the photos that the catalogue does not have, and write them as shards.
 
@@ -104,7 +107,7 @@ def embed_photos(
         OSError: if a shard cannot be written; those before it stay.
     """
     report = EmbedReport()
-    work = _Open(shards, model, catalogue, report)
+    work = _Open(shards, model, catalogue, report, decode)
     new_files = _count_known(files, catalogue, settings, report)
     with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
         photos = _ahead(
@@ -128,11 +131,13 @@ def embed_photos(
 class _Open:
     """The open shard: rows that are not yet written."""
 
-    def __init__(self, shards: Path, model: FaceModel, catalogue: Catalogue, report: EmbedReport) -> None:
+    def __init__(
+        self, shards: Path, model: FaceModel, catalogue: Catalogue, report: EmbedReport, decode: Decode
+    ) -> None:
         self._known, self._new_twins = catalogue.embedded, ContentTable()
         self._changes = Changes(catalogue)
         self._parts: list[tuple[list[PhotoRow], list[FaceRows]]] = []
-        self._shards, self._model, self._report = shards, model, report
+        self._shards, self._model, self._report, self._decode = shards, model, report, decode
 
     def twin(self, photo_id: str | None) -> Content | None:
         """Give what is known of a content that is embedded already, before this run or in it."""
@@ -147,11 +152,12 @@ class _Open:
 
     def add(self, chunk: list[_ReadPhoto]) -> None:
         """Embed a chunk and keep its rows."""
-        new: dict[str, Photo] = {}
+        new: dict[str, DecodedPhoto] = {}
         for read in chunk:
             if read.photo is not None and self.twin(read.photo_id) is None:
-                new.setdefault(str(read.photo_id), read.photo)
-        found = dict(zip(new, self._model.find([photo.pixels for photo in new.values()]), strict=True))
+                photo = DecodedPhoto(read.photo.pixels, read.photo.size, partial(self._whole, read.content))
+                new.setdefault(str(read.photo_id), photo)
+        found = dict(zip(new, self._model.find_in(list(new.values())), strict=True))
         rows = []
         for read in chunk:
             if read.removed and read.photo_id is not None:
@@ -166,6 +172,12 @@ class _Open:
         # One step, so that an interrupt leaves both or none.
         self._parts.append((rows, [_face_rows(name, faces) for name, faces in found.items()]))
         self._report.faces += sum(len(faces) for faces in found.values())
+
+    def _whole(self, content: bytes | None) -> np.ndarray | None:
+        try:
+            return None if content is None else self._decode(content).pixels
+        except DecodeError:  # as for want of memory; what was decoded serves
+            return None
 
     def close_shard(self) -> None:
         """Write the rows, if there are any."""
@@ -220,7 +232,7 @@ def _read(
     file: PhotoFile,
     twin_of: Callable[[str], Content | None],
     removed: Container[str],
-    decode: Callable[[bytes], Photo],
+    decode: Decode,
 ) -> _ReadPhoto:
     """Read and decode one file; a failure is the reason in the result, not an exception."""
     if file.problem is not None:
@@ -236,7 +248,8 @@ def _read(
     if twin is not None:
         return _ReadPhoto(file, name, twin=twin)
     try:
-        return _ReadPhoto(file, name, decode(content))
+        photo = decode(content, at_least=ENOUGH_PIXELS)
+        return _ReadPhoto(file, name, photo, content=content if photo.reduced else None)
     except DecodeError as error:
         return _ReadPhoto(file, name, reason=str(error))
 

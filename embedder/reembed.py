@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedder.decode import DecodeError, Photo, decode
+from embedder.decode import Decode, DecodeError, Photo, decode
 from embedder.model import FaceModel
 from embedder.pipeline import EmbedSettings
 from embedder.rows import FaceRows, PhotoRow, gone_row, join_faces, no_faces, photo_id, select_faces
@@ -73,7 +73,7 @@ def reembed_shards(
     on_progress: Callable[[ReembedReport], None] = lambda report: None,
     *,
     settings: EmbedSettings,
-    decode: Callable[[bytes], Photo] = decode,
+    decode: Decode = decode,
 ) -> ReembedReport:
     """Bring ``target`` up to ``source``, with the embeddings of ``model``.
 
@@ -113,7 +113,7 @@ def embed_faces_of(
     on_progress: Callable[[int, int], None] = lambda photos, faces: None,
     *,
     settings: EmbedSettings,
-    decode: Callable[[bytes], Photo] = decode,
+    decode: Decode = decode,
 ) -> np.ndarray:
     """Embed N known faces; nothing is stored.
 
@@ -177,7 +177,7 @@ class _Reader:
 
     paths: Mapping[str, Sequence[Path]]
     pool: ThreadPoolExecutor
-    decode: Callable[[bytes], Photo]
+    decode: Decode
     settings: EmbedSettings
 
     def chunks(self, names: Sequence[str]) -> Iterator[list[_Faces]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from indexer.commands.options import count, say
 from indexer.commands.progress import progress
 
 if TYPE_CHECKING:
-    from embedder.decode import Photo
+    from embedder.decode import Decode
     from embedder.model import ModelSpec
     from embedder.pipeline import EmbedSettings
     from embedder.tables import AlbumTables
@@ -50,7 +49,7 @@ class _Job:
     made: Album
     device: str
     settings: EmbedSettings
-    decode: Callable[[bytes], Photo]
+    decode: Decode
 
 
 def renew_album(

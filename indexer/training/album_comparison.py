@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedder.decode import Photo, decode
+from embedder.decode import Decode, decode
 from embedder.model import FaceModel
 from embedder.paths import file_path
 from embedder.pipeline import EmbedSettings
@@ -64,7 +64,7 @@ def compare_on_album(
     on_progress: Callable[[int, int], None] = lambda photos, faces: None,
     *,
     settings: EmbedSettings,
-    decode: Callable[[bytes], Photo] = decode,
+    decode: Decode = decode,
 ) -> AlbumComparison:
     """Measure the album's own model and another one on its named faces.
 

@@ -453,3 +453,39 @@ print(decode(file.getvalue()).taken_at)
     corrupt = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x32\x01\x02\0\x14\0\0\0\xff\0\0\0"
     done = subprocess.run([sys.executable, "-c", script, corrupt.hex()], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+# ---------------------------------------------------------------- a part of the pixels
+
+
+def smooth(width: int, height: int) -> np.ndarray:
+    down, across = np.mgrid[:height, :width]
+    return np.stack([across * 255 // width, down * 255 // height, 0 * down + 90], axis=-1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("at_least", "divided"), [(None, 1), (401, 1), (400, 2), (201, 2), (200, 4), (100, 8), (3, 8)])
+def test_a_jpeg_is_decoded_at_the_smallest_size_that_will_do(at_least: int | None, divided: int):
+    content = saved(smooth(800, 600), "JPEG", quality=95)
+    photo = decode(content, at_least=at_least)
+    assert photo.pixels.shape == (600 // divided, 800 // divided, 3)
+    assert photo.size == (800, 600) and photo.reduced == (divided > 1)
+    expected = cv2.resize(decode(content).pixels, None, fx=1 / divided, fy=1 / divided, interpolation=cv2.INTER_AREA)
+    assert np.abs(photo.pixels.astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_is_that_of_the_upright_photo(orientation: int):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    content = saved(smooth(401, 302), "JPEG", exif=exif)
+    whole, part = decode(content), decode(content, at_least=150)
+    assert whole.size == part.size == whole.pixels.shape[1::-1]
+    assert part.pixels.shape[:2] == tuple(-(-side // 2) for side in whole.pixels.shape[:2])
+    small = cv2.resize(whole.pixels, part.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(part.pixels.astype(int) - small).mean() < 3
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "BMP", "TIFF"])
+def test_other_formats_are_decoded_whole(form: str):
+    photo = decode(saved(smooth(80, 60), form), at_least=10)
+    assert photo.pixels.shape == (60, 80, 3) and not photo.reduced

@@ -37,11 +37,11 @@ def obeying(tmp_path: Path) -> Callable[[str], tuple[str, ...]]:
             "import os, signal, sys, time\n"
             "import embedder.decode_worker as worker\n"
             "usual = worker._answer\n"
-            "def answer(shared, size, max_pixels):\n"
+            "def answer(shared, size, max_pixels, at_least):\n"
             "    content = os.pread(shared, 5, 0)\n"
             "    if content == b'wrong':\n"
             f"        {deed}\n"
-            "    return usual(shared, size, max_pixels)\n"
+            "    return usual(shared, size, max_pixels, at_least)\n"
             "worker._answer = answer\n"
             "worker.main()\n"
         )
@@ -217,3 +217,11 @@ def children() -> list[int]:
             if int(status[1]) == os.getpid() and status[0] != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def test_a_part_of_the_pixels_will_do():
+    content = picture(64, 1, "JPEG")
+    with DecodePool(1) as pool:
+        ours, expected = pool.decode(content, at_least=20), decode(content, at_least=20)
+    assert ours.reduced and ours.size == expected.size
+    np.testing.assert_array_equal(ours.pixels, expected.pixels)

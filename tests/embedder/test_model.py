@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from embedder.align import crop_faces
 from embedder.detect import DetectSettings, Faces
 from embedder.device import Compute
 from embedder.model import (
+    DecodedPhoto,
     EmbeddedFaces,
     FaceModel,
     ModelSpec,
@@ -212,3 +214,45 @@ def test_quality_is_confidence_times_the_share_of_80_pixels():
     np.testing.assert_allclose(qualities, [0.9, 0.8, 0.5, 0.125], rtol=1e-6)
     assert qualities.dtype == np.float32
     assert face_qualities(np.empty((0, 4), np.float32), np.empty(0, np.float32)).shape == (0,)
+
+
+def decoded(photo: np.ndarray, divided: int, whole: Callable[[], np.ndarray | None]) -> DecodedPhoto:
+    height, width = (side // divided for side in photo.shape[:2])
+    pixels = cv2.resize(photo, (width, height), interpolation=cv2.INTER_AREA)
+    return DecodedPhoto(pixels, (photo.shape[1], photo.shape[0]), whole)
+
+
+def test_a_face_that_needs_more_pixels_is_cut_from_the_whole_photo(
+    exact_model: FaceModel, portraits: dict[str, np.ndarray]
+):
+    """Boxes and landmarks are those of the whole photo, and the embedding is the same as from there."""
+    photo = portraits["astronaut"]
+    (expected,) = exact_model.find([photo])
+    calls = []
+
+    def whole() -> np.ndarray:
+        calls.append(1)
+        return photo
+
+    (found,) = exact_model.find_in([decoded(photo, 2, whole)])
+    assert len(calls) == len(found) == 1
+    np.testing.assert_allclose(found.boxes_xywh, expected.boxes_xywh, atol=6)
+    np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=4)
+    assert found.qualities == pytest.approx(expected.qualities, abs=0.1)
+    assert float((found.embeddings * expected.embeddings).sum()) > 0.97
+
+
+def test_a_face_that_is_large_enough_is_not(exact_model: FaceModel, portraits: dict[str, np.ndarray]):
+    photo = cv2.resize(portraits["astronaut"], None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    (expected,) = exact_model.find([photo])
+    (found,) = exact_model.find_in([decoded(photo, 2, lambda: pytest.fail("was asked for"))])
+    np.testing.assert_allclose(found.boxes_xywh, expected.boxes_xywh, atol=16)
+    assert float((found.embeddings * expected.embeddings).sum()) > 0.99
+
+
+def test_without_the_whole_photo_its_part_serves(exact_model: FaceModel, portraits: dict[str, np.ndarray]):
+    photo = portraits["astronaut"]
+    (expected,) = exact_model.find([photo])
+    (found,) = exact_model.find_in([decoded(photo, 2, lambda: None)])
+    np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=4)
+    assert 0.8 < float((found.embeddings * expected.embeddings).sum()) < 1

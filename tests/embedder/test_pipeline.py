@@ -24,8 +24,8 @@ import embedder.pipeline
 import embedder.shards
 from embedder.catalogue import read_catalogue, shown_faces
 from embedder.compaction import compact_shards, plan_compaction
-from embedder.decode import Photo, decode
-from embedder.model import EmbeddedFaces
+from embedder.decode import Decode, DecodeError, Photo, decode
+from embedder.model import ENOUGH_PIXELS, DecodedPhoto, EmbeddedFaces
 from embedder.paths import path_text
 from embedder.pipeline import EmbedSettings, embed_photos, is_known
 from embedder.report import EmbedReport
@@ -52,10 +52,10 @@ class QuickModel:
         """How many it has seen."""
         return sum(self.calls)
 
-    def find(self, photos: Sequence[np.ndarray]) -> list[EmbeddedFaces]:
+    def find_in(self, photos: Sequence[DecodedPhoto]) -> list[EmbeddedFaces]:
         self._on_find(len(photos))
         self.calls.append(len(photos))
-        return [faces_in(photo) for photo in photos]
+        return [faces_in(photo.pixels) for photo in photos]
 
 
 def faces_in(photo: np.ndarray) -> EmbeddedFaces:
@@ -93,7 +93,7 @@ def embed(
     model: QuickModel | None = None,
     settings: EmbedSettings = SMALL_STEPS,
     on_progress: Callable[[EmbedReport], None] = lambda report: None,
-    decode: Callable[[bytes], Photo] = decode,
+    decode: Decode = decode,
 ) -> EmbedReport:
     catalogue = read_catalogue(shards)
     return embed_photos(scan([folder]), model or QuickModel(), shards, catalogue, settings, on_progress, decode=decode)  # type: ignore[arg-type]
@@ -202,7 +202,7 @@ def test_how_the_work_is_cut_up_changes_no_row(settings: EmbedSettings, archive:
 def test_rows_keep_the_order_of_the_files(archive: Path, shards: Path):
     """Though some are read faster than those before them."""
 
-    def dawdle(content: bytes) -> Photo:
+    def dawdle(content: bytes, *, at_least: int | None = None) -> Photo:
         time.sleep(random.Random(content).choice([0, 0.02]))
         return decode(content)
 
@@ -235,7 +235,7 @@ def test_a_moved_photo_is_known_by_its_content(archive: Path, shards: Path):
     embed(archive, shards)
     (archive / "005.png").rename(archive / "moved.png")
     model = QuickModel()
-    report = embed(archive, shards, model, decode=lambda content: pytest.fail("was decoded"))
+    report = embed(archive, shards, model, decode=lambda content, *, at_least=None: pytest.fail("was decoded"))
     assert counts(report) == {"seen": 13, "unchanged": 12, "known_content": 1}
     assert model.photos == 0
     row = read_catalogue(shards).photos[str(archive / "moved.png")]
@@ -450,7 +450,7 @@ def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path):
         put(tmp_path / "archive" / f"{number:02d}.png", number)
     decoded, most_waiting, lock = 0, 0, threading.Lock()
 
-    def count(content: bytes) -> Photo:
+    def count(content: bytes, *, at_least: int | None = None) -> Photo:
         nonlocal decoded
         with lock:
             decoded += 1
@@ -474,7 +474,7 @@ def test_huge_photos_are_not_read_far_ahead(tmp_path: Path, shards: Path, monkey
     monkeypatch.setattr(embedder.pipeline, "_PIXELS_AHEAD", 3 * 400)
     decoded, most_waiting, lock = 0, 0, threading.Lock()
 
-    def count(content: bytes) -> Photo:
+    def count(content: bytes, *, at_least: int | None = None) -> Photo:
         nonlocal decoded
         with lock:
             decoded += 1
@@ -639,7 +639,7 @@ def test_a_removed_photo_stays_out_and_is_not_even_decoded(archive: Path, shards
     (archive / "001.png").rename(archive / "moved.png")
     (archive / "copy.png").write_bytes((archive / "moved.png").read_bytes())
 
-    def decode_nothing(content: bytes) -> Photo:
+    def decode_nothing(content: bytes, *, at_least: int | None = None) -> Photo:
         raise AssertionError("a removed photo was decoded")
 
     report = embed(archive, shards, QuickModel(), decode=decode_nothing)
@@ -677,3 +677,47 @@ def test_what_was_gone_comes_back_with_its_file(archive: Path, shards: Path):
 def everything_shown(shards: Path) -> list[int]:
     """The faces that count."""
     return [int(face) for face in shown_faces(read_tables(shards)).face_ids]
+
+
+def test_a_large_photo_is_decoded_in_part_and_again_only_when_asked(tmp_path: Path):
+    """The row tells the whole photo's size; its file is read once."""
+    path = tmp_path / "archive" / "large.jpg"
+    path.parent.mkdir()
+    Image.new("RGB", (2 * ENOUGH_PIXELS + 2, 40), (3, 3, 3)).save(path, "JPEG")
+    asked: list[int | None] = []
+
+    def count(content: bytes, *, at_least: int | None = None) -> Photo:
+        asked.append(at_least)
+        return decode(content, at_least=at_least)
+
+    class Doubtful(QuickModel):
+        def find_in(self, photos: Sequence[DecodedPhoto]) -> list[EmbeddedFaces]:
+            (photo,) = photos
+            assert photo.pixels.shape[1] == ENOUGH_PIXELS + 1
+            whole = photo.whole()
+            assert whole is not None and whole.shape[1::-1] == photo.size
+            return super().find_in(photos)
+
+    embed(tmp_path / "archive", tmp_path / "shards", Doubtful(), decode=count)
+    assert asked == [ENOUGH_PIXELS, None]
+    row = read_catalogue(tmp_path / "shards").photos[str(path)]
+    assert (row.width, row.height, row.n_faces) == (2 * ENOUGH_PIXELS + 2, 40, 3)
+
+
+def test_what_was_decoded_serves_where_the_whole_cannot_be_had(tmp_path: Path):
+    path = tmp_path / "archive" / "large.jpg"
+    path.parent.mkdir()
+    Image.new("RGB", (2 * ENOUGH_PIXELS, 40), (1, 0, 0)).save(path, "JPEG")
+
+    def refuse(content: bytes, *, at_least: int | None = None) -> Photo:
+        if at_least is None:
+            raise DecodeError("too large for that")
+        return decode(content, at_least=at_least)
+
+    class Doubtful(QuickModel):
+        def find_in(self, photos: Sequence[DecodedPhoto]) -> list[EmbeddedFaces]:
+            assert photos[0].whole() is None
+            return super().find_in(photos)
+
+    report = embed(tmp_path / "archive", tmp_path / "shards", Doubtful(), decode=refuse)
+    assert (report.embedded, report.unreadable) == (1, 0)
