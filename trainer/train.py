@@ -23,7 +23,7 @@ from trainer.reporter import Listener, Progress, Reporter
 from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER, forget_run
 from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
-from trainer.start import begin, file_digest, read_network
+from trainer.start import StartError, begin, file_digest, read_network
 from trainer.teacher import Teaching, teach
 
 Why = Literal["done", "interrupted", "collapsed", "broken"]
@@ -158,8 +158,12 @@ class _Course:
         if self.settings.teacher is None:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
+        teacher, dimension = read_network(path, folder.settings.template), self.examiner.start.settings.dimension
+        if teacher.settings.dimension != dimension:
+            given = teacher.settings.dimension
+            raise StartError(f"the teacher gives {given} numbers, the network {dimension}: take --dimension {given}")
         return teach(
-            read_network(path, folder.settings.template),
+            teacher,
             folder,
             self.material.trained,
             self.root / TEACHER / f"{file_digest(path)}-{self.digest}",

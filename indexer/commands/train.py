@@ -96,7 +96,7 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
         options |= {"dimension": begun.dimension, "width": begun.width}
     freeze_norm = options.pop("freeze_norm")
     recipe, loss, depths = options.pop("recipe"), options.pop("loss"), options.pop("depths")
-    rate = options.pop("rate") or (1e-3 if init is None else 1e-4)
+    rate = options.pop("rate") or (1e-3 if init is None else 3e-5)
     changes = {name: options.pop(name) for name in ("turn", "shift", "zoom", "light", "spoil")}
     if options["then"] is None:
         options["switch_after"] = 0

@@ -44,7 +44,7 @@ _OPTIONS = (
     _option("least-crops", _AT_LEAST_1, 2, "A recipe leaves out who has fewer."),
     _option("held-out", _BELOW_1, None, "Share of the people to measure with. [default: as `visavis crops` was told]"),
     _option("epochs", _AT_LEAST_1, 10, "In each, every person comes once; with a teacher alone, every crop."),
-    _option("rate", float, None, "Of learning. [default: 0.001, with --init 0.0001]"),
+    _option("rate", float, None, "Of learning. [default: 0.001, with --init 0.00003]"),
     _option("body-rate", float, 1.0, "Rate of all layers but the head, times --rate."),
     _option("layer-decay", float, 1.0, "And for each layer further from the head, times this."),
     _option("classifier-rate", float, 1.0, "Rate of a recipe's own weights, times --rate."),

@@ -19,6 +19,7 @@ from trainer.losses.outcome import Outcome
 from trainer.reporter import Listener
 from trainer.run_folder import BEST, CHECKPOINT, LAST, read_log, read_settings, read_suspects, read_triplets
 from trainer.settings import Machine, TrainSettings
+from trainer.start import StartError
 from trainer.train import train
 from trainer.weights import load_weights, read_description
 
@@ -196,6 +197,12 @@ def test_a_teacher_teaches_without_names(whole_run, shared_crops, tmp_path, quic
     assert steps[-1]["distillation"] < 0.5 * steps[0]["distillation"]
     assert steps[0]["different_quantiles"] == [None] * 5
     assert read_triplets(tmp_path / "run", 1) == []
+
+
+def test_a_teacher_must_give_as_many_numbers(whole_run, shared_crops, tmp_path, quick):
+    settings = replace(quick, teacher=str(whole_run[0] / BEST), dimension=16)
+    with pytest.raises(StartError, match="the teacher gives 8 numbers, the network 16: take --dimension 8"):
+        run(shared_crops, tmp_path / "run", settings)
 
 
 def test_a_teacher_goes_on_too(whole_run, shared_crops, tmp_path, quick):

@@ -55,7 +55,7 @@ def test_a_weight_file_is_trained_further(crops, tmp_path, run):
     result = run("train", crops, "--out", tmp_path / "two", *TINY, "--init", tmp_path / "one" / BEST)
     assert result.exit_code == 0, result.stderr
     settings = read_settings(tmp_path / "two")["settings"]
-    assert (settings["kind"], settings["rate"], settings["freeze_norm"]) == ("small", 1e-4, True)
+    assert (settings["kind"], settings["rate"], settings["freeze_norm"]) == ("small", 3e-5, True)
     taught = run(
         "train", crops, "--out", tmp_path / "three", *TINY, "--teacher", tmp_path / "one" / BEST, "--epochs", 1
     )  # fmt: skip
