@@ -20,7 +20,7 @@ from trainer.material import choose_material
 from trainer.processes import Processes, joined, use_bfloat16
 from trainer.recipes import loss_at_collapse
 from trainer.reporter import Listener, Progress, Reporter
-from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER
+from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER, forget_run
 from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
 from trainer.start import begin, file_digest, read_network
@@ -59,6 +59,8 @@ def train(
     settings: TrainSettings,
     machine: Machine | None = None,
     listener: Listener | None = None,
+    *,
+    fresh: bool = False,
 ) -> Trained:
     """Train a network on a folder of crops, or go on where a run stopped.
 
@@ -68,6 +70,7 @@ def train(
         settings: all that decides the result.
         machine: where it computes.
         listener: who is told.
+        fresh: begin again where a run is there already.
     Raises:
         trainer.crops.CropsError: if there is too little to train on, or a crop cannot be read.
         trainer.checkpoint.CheckpointError: if the run cannot go on.
@@ -77,6 +80,9 @@ def train(
     machine = machine or Machine()
     folder = read_crops_folder(crops)
     with joined(machine) as processes:
+        if fresh and processes.first:
+            forget_run(run)
+        processes.wait()
         return _Course(folder, run, settings, machine, processes, listener or Listener()).run()
 
 

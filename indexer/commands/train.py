@@ -55,10 +55,8 @@ def train(
     first = os.environ.get("RANK", "0") == "0"
     if first and not tensorboard_is_there():
         say("No TensorBoard files: they need the package tensorboard (`pip install visavis[train]`).")
-    if fresh and first:
-        _forget(out)
     with _stopping() as stop, steps_progress() as tell:
-        found = run_training(crops, out, settings, machine, Listener(tell, say, stop))
+        found = run_training(crops, out, settings, machine, Listener(tell, say, stop), fresh=fresh)
     if first:
         _answer(found, as_json)
 
@@ -127,14 +125,6 @@ def _pair(text: str) -> tuple[str, float | str | None]:
         return name, float(value)
     except ValueError:
         return name, value
-
-
-def _forget(out: Path) -> None:
-    """Take away what a run would go on from, and its log; nothing else in the folder is touched."""
-    from trainer.run_folder import BEST, CHECKPOINT, LAST, LOG
-
-    for name in (CHECKPOINT, LOG, BEST, LAST):
-        (out / name).unlink(missing_ok=True)
 
 
 @contextmanager
