@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -68,13 +68,24 @@ class CropsReport:
         photos: that were looked at in this run.
         unchanged: photos whose crops are there already.
         crops: made in this run.
+        removed: crops of former runs that no longer say who a face is: it has another name now or none, or its
+            photo lies elsewhere.
         skipped: (path, why) of photos without a crop.
     """
 
     photos: int = 0
     unchanged: int = 0
     crops: int = 0
+    removed: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a former run made of a photo: its state then, None if a crop was lost since; the crops, below the folder."""
+
+    state: list[Any] | None
+    crops: tuple[str, ...]
 
 
 # Of the faces of a photo and its width and height: the number of the one that is meant, or None and why.
@@ -111,7 +122,7 @@ def make_crops(
     readers: int,
     tell: Callable[[CropsReport], None] = lambda report: None,
 ) -> CropsReport:
-    """Cut the faces out of photos, as far as that was not done before.
+    """Cut the faces out of photos, as far as that was not done before, and remove crops that are true no more.
 
     Args:
         jobs: the photos.
@@ -125,7 +136,7 @@ def make_crops(
     """
     report = CropsReport()
     known = _known(out)
-    new = [job for job in jobs if known.get(str(job.file.path)) != _state(job)]
+    new = [job for job in jobs if known.get(str(job.file.path), _Done(None, ())).state != _state(job)]
     report.unchanged = len(jobs) - len(new)
     with (out / MANIFEST).open("a", encoding="utf-8") as manifest, ThreadPoolExecutor(readers) as pool:
         waiting = iter(new)
@@ -133,6 +144,8 @@ def make_crops(
             read = list(pool.map(lambda job: _read(job, decode), chunk))
             for job, photo, faces, reason in _with_faces(chunk, read, find, choose):
                 lines = [] if photo is None else _cut(job, photo, faces, out, settings)
+                former = known.get(str(job.file.path), _Done(None, ())).crops
+                report.removed += _remove(out, set(former) - {line["crop"] for line in lines})
                 report.photos, report.crops = report.photos + 1, report.crops + len(lines)
                 if not lines:
                     report.skipped.append((str(job.file.path), reason or "no face"))
@@ -140,6 +153,10 @@ def make_crops(
                 manifest.write(json.dumps(line, ensure_ascii=True) + "\n")
             manifest.flush()
             tell(report)
+        for path in _outdated(known, jobs):
+            report.removed += _remove(out, known[path].crops)
+            line = {"photo": path, "state": None, "reason": "no longer there or without a name", "crops": []}
+            manifest.write(json.dumps(line, ensure_ascii=True) + "\n")
     return report
 
 
@@ -166,9 +183,9 @@ def held_out_by(share: float) -> Callable[[str], bool]:
     return lambda person: is_held_out(folder_name(person), share)
 
 
-def _known(out: Path) -> dict[str, list[Any]]:
-    """Read which photos were done, and in which state they were."""
-    known: dict[str, list[Any]] = {}
+def _known(out: Path) -> dict[str, _Done]:
+    """Read what former runs made of which photos."""
+    known: dict[str, _Done] = {}
     path = out / MANIFEST
     if not path.exists():
         return known
@@ -179,9 +196,40 @@ def _known(out: Path) -> dict[str, list[Any]]:
     for line in whole.split("\n"):
         if line:
             content = json.loads(line)
-            if all((out / crop["crop"]).exists() for crop in content["crops"]):
-                known[content["photo"]] = content["state"]
+            crops = tuple(crop["crop"] for crop in content["crops"])
+            complete = all((out / crop).exists() for crop in crops)
+            known[content["photo"]] = _Done(content["state"] if complete else None, crops)
     return known
+
+
+def _outdated(known: dict[str, _Done], jobs: Sequence[Job]) -> list[str]:
+    """List photos of former runs, out of the folders that this run looked at, whose crops are true no more.
+
+    The photo is gone, or moved to another person's folder; or this run and that one took what an album
+    says, and it names nobody there any more.
+    """
+    paths = {str(job.file.path) for job in jobs}
+    if not paths:
+        return []
+    root = os.path.commonpath([Path(path).parent for path in paths])
+    album = jobs[0].faces is not None
+    found = []
+    for photo, done in known.items():
+        if done.crops and photo not in paths and Path(photo).is_relative_to(root):
+            unnamed = album and done.state is not None and done.state[3] is not None
+            if unnamed or not Path(photo).exists():
+                found.append(photo)
+    return found
+
+
+def _remove(out: Path, crops: Iterable[str]) -> int:
+    """Delete crops, and a person's folder with the last one; gives how many."""
+    gone = [out / crop for crop in crops if (out / crop).exists()]
+    for path in gone:
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return len(gone)
 
 
 def _state(job: Job) -> list[Any]:

@@ -72,9 +72,10 @@ def _check_people(
 ) -> None:
     if there >= settings.people and there >= 2:
         return
-    training = [person for person in range(len(folder.people)) if not out[folder.labels == person].any()]
-    few = sum(counts[person] < settings.least_crops for person in training)
-    held = len(folder.people) - len(training)
+    training = np.ones(len(folder.people), np.bool_)
+    training[folder.labels[out & (folder.labels >= 0)]] = False
+    few = int((counts[training] < settings.least_crops).sum())
+    held = len(folder.people) - int(training.sum())
     facts = f"{folder.root} has {len(folder.people)} people: {held} are held out"
     if few:
         facts += f", {few} have fewer than {settings.least_crops} crops"

@@ -75,7 +75,8 @@ def crops(
     """Cut faces out of photos, upright and at one size, a folder for each person.
 
     PEOPLE holds a folder for each person, named like the person. Photos without a crop are listed
-    with the reason. The same command goes on where it stopped, and adds what is new.
+    with the reason. The same command goes on where it stopped, adds what is new, and removes crops
+    whose face has another name now.
 
     \b
     Examples:
@@ -203,6 +204,9 @@ def tell_crops(report: CropsReport, out: Path, settings: CropsSettings, as_json:
             say(f"  not used: {path}: {reason}")
         if len(report.skipped) > _REASONS_SHOWN:
             say(f"  and {len(report.skipped) - _REASONS_SHOWN} more: {out / 'crops.jsonl'} lists them")
+    if report.removed:
+        removed = count(report.removed, "crop")
+        say(f"  {removed} removed: the face has another name now or none, or its photo is no longer there")
     say(
         f"{count(report.crops, 'new crop')}, {count(report.unchanged, 'photo')} unchanged, "
         f"{count(len(report.skipped), 'photo')} not used. {out} now holds {count(len(folder), 'crop')} of "

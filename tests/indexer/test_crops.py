@@ -144,3 +144,66 @@ def test_any_name_can_be_a_folder(name, expected):
 
 def test_two_people_never_share_a_folder():
     assert len({folder_name(name) for name in ("a/b", "a_b", "a:b", "~a_b", " a_b")}) == 5
+
+
+def album_job(photos, *people):
+    """A photo with a face for each of these people, as an album says it."""
+    (file,) = (file for file in scan([photos]) if file.path.name == "a.png")
+    return Job(file, faces=tuple(Face(p, LANDMARKS + 9 * n, (40 + n, 30, 60, 70), 0.9) for n, p in enumerate(people)))
+
+
+def cut(jobs, out):
+    prepare_folder(out, SETTINGS)
+    return make_crops(jobs, out, SETTINGS, find=one_face, choose=central, decode=decode, readers=1)
+
+
+def crops_in(out):
+    return sorted(path.parent.name for path in out.glob("*/*.jpg"))
+
+
+def test_a_corrected_name_leaves_no_crop_under_the_former_one(photos, tmp_path):
+    """Else the trainer would learn the mistake that its user has put right."""
+    out = tmp_path / "out"
+    cut([album_job(photos, "Ann", "Bob")], out)
+    assert crops_in(out) == ["Ann", "Bob"]
+    report = cut([album_job(photos, "Ann", "Cleo")], out)
+    assert crops_in(out) == ["Ann", "Cleo"]
+    assert (report.removed, read_crops_folder(out).people) == (1, ("Ann", "Cleo"))
+    report = cut([album_job(photos, "Ann")], out)
+    assert (crops_in(out), report.removed) == (["Ann"], 2)  # the photo of one face names its crop otherwise
+    assert cut([album_job(photos, "Ann")], out).unchanged == 1
+
+
+def test_a_photo_that_was_moved_to_another_person_takes_its_crop_along(photos, tmp_path):
+    out, people = tmp_path / "out", photos.parent
+
+    def run():
+        return cut([Job(file, file.path.parent.name) for file in scan([people])], out)
+
+    run()
+    (people / "Bob").mkdir()
+    (photos / "b.png").rename(people / "Bob" / "b.png")
+    assert run().removed == 1
+    assert crops_in(out) == ["Ann Lee", "Bob"]
+    assert run().removed == 0
+
+
+def test_photos_of_other_folders_keep_their_crops(photos, tmp_path):
+    """The same --out may be filled from two places, one of which may not be there now."""
+    out, other = tmp_path / "out", tmp_path / "elsewhere" / "Eve"
+    cut([Job(file, "Ann Lee") for file in scan([photos])], out)
+    other.mkdir(parents=True)
+    (photos / "a.png").rename(other / "e.png")
+    assert cut([Job(file, "Eve") for file in scan([other])], out).removed == 0
+    assert crops_in(out) == ["Ann Lee", "Ann Lee", "Eve"]
+
+
+def test_a_face_that_has_lost_its_name_loses_its_crop(photos, tmp_path):
+    out = tmp_path / "out"
+    cv2.imwrite(str(photos / "d.png"), np.full((150, 200, 3), 70, np.uint8))
+    (other,) = (file for file in scan([photos]) if file.path.name == "d.png")
+    named = Job(other, faces=(Face("Dan", LANDMARKS, (40, 30, 60, 70), 0.9),))
+    cut([album_job(photos, "Ann"), named], out)
+    assert crops_in(out) == ["Ann", "Dan"]
+    assert cut([named], out).removed == 1
+    assert crops_in(out) == ["Dan"]
