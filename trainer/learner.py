@@ -79,7 +79,7 @@ class Learner:
             processes: that share the batches.
             bfloat16: whether a step computes in it.
         Raises:
-            ValueError: if no layer would be trained.
+            SettingsError: if no layer would be trained.
         """
         device = processes.device
         self.settings, self._device, self._bfloat16 = settings, device, bfloat16

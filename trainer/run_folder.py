@@ -71,6 +71,12 @@ class RunFolder:
         temporary.replace(self.root / name)
 
 
+def forget_run(root: Path) -> None:
+    """Take away what a run would go on from, its log and its weights; nothing else in the folder is touched."""
+    for name in (CHECKPOINT, LOG, BEST, LAST, SUSPECTS):
+        (root / name).unlink(missing_ok=True)
+
+
 def triplets_file(epoch: int) -> str:
     """Name the file of an epoch's hardest triplets, below the run's folder."""
     return f"{TRIPLETS}/epoch-{epoch:03d}.jsonl"

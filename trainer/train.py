@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainer.checkpoint import Checkpoint, CheckpointError, contents_digest, load_checkpoint, save_checkpoint
+from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
 from trainer.evaluate import HeldOut
 from trainer.examiner import Examiner
@@ -21,7 +20,7 @@ from trainer.material import choose_material
 from trainer.processes import Processes, joined, use_bfloat16
 from trainer.recipes import loss_at_collapse
 from trainer.reporter import Listener, Progress, Reporter
-from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER
+from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER, forget_run
 from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
 from trainer.start import begin, file_digest, read_network
@@ -60,6 +59,8 @@ def train(
     settings: TrainSettings,
     machine: Machine | None = None,
     listener: Listener | None = None,
+    *,
+    fresh: bool = False,
 ) -> Trained:
     """Train a network on a folder of crops, or go on where a run stopped.
 
@@ -69,15 +70,19 @@ def train(
         settings: all that decides the result.
         machine: where it computes.
         listener: who is told.
+        fresh: begin again where a run is there already.
     Raises:
         trainer.crops.CropsError: if there is too little to train on, or a crop cannot be read.
         trainer.checkpoint.CheckpointError: if the run cannot go on.
         trainer.start.StartError: if the first weights do not go with the crops. For others see ``begin``.
-        ValueError: if settings do not go together.
+        trainer.settings.SettingsError: if settings do not go together.
     """
     machine = machine or Machine()
     folder = read_crops_folder(crops)
     with joined(machine) as processes:
+        if fresh and processes.first:
+            forget_run(run)
+        processes.wait()
         return _Course(folder, run, settings, machine, processes, listener or Listener()).run()
 
 
@@ -140,6 +145,8 @@ class _Course:
             self._save()
         if self.processes.first:
             self.examiner.write(LAST, self.learner.result, self.settings.epochs)
+            if self.settings.recipe_in(self.settings.epochs) == "deepface":
+                self._compare_measures()
         return self._end("done", "")
 
     def _after(self, at: Position) -> Position:
@@ -229,6 +236,14 @@ class _Course:
         self.measured = epoch
         self.processes.wait()
 
+    def _compare_measures(self) -> None:
+        """Judge DeepFace's own ways of comparing faces beside cosine."""
+        found = self.examiner.compare_measures(self.learner.result, self.processes)
+        if found is not None:
+            self.report.files.log("measures", step=self.step, epoch=self.settings.epochs, **found)
+            told = ", ".join(f"{name} {accuracy:.4f}" for name, accuracy in found.items())
+            self.report.say(f"Accuracy of the measures on people held out: {told}.")
+
     def _begin_or_go_on(self) -> None:
         """Make the run's folder, or read where the run stopped."""
         path, material = self.root / CHECKPOINT, self.material
@@ -275,12 +290,7 @@ class _Course:
     def _restore(self, checkpoint: Checkpoint) -> float:
         """Put back what ``_save`` wrote; gives the seconds that the run has taken."""
         state = checkpoint.state
-        _check_settings(self.root, state["settings"], self.settings.as_dict())
-        if state["crops"] != self.digest:
-            raise CheckpointError(
-                f"{self.material.folder.root} holds other crops than when {self.root} was begun: "
-                "take another --out, or begin again with --fresh"
-            )
+        check_same_run(checkpoint, self.root, self.settings.as_dict(), self.digest, may_differ=_MAY_DIFFER)
         self.learner.restore(checkpoint.part)
         self.journal.restore(state["journal"], checkpoint.part("suspicions"))
         self.examiner.restore(state["examiner"])
@@ -293,17 +303,6 @@ class _Course:
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
         best = self.root / BEST
         return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
-
-
-def _check_settings(root: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    now = json.loads(json.dumps(now))
-    others = [name for name in now if name not in _MAY_DIFFER and now[name] != before.get(name)]
-    if others:
-        told = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in others)
-        raise CheckpointError(
-            f"{root} holds a run with other settings ({told}): take the same, another --out, "
-            "or begin again with --fresh"
-        )
 
 
 def _sentence(epoch: int, held_out: dict[str, Any], best: bool) -> str:

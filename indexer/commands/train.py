@@ -57,6 +57,7 @@ def train(
     from indexer.training.run_report import write_report
     from trainer.reporter import Listener
     from trainer.settings import Machine
+    from trainer.tensorboard_files import tensorboard_is_there
     from trainer.train import train as run_training
 
     if (crops is None) == (album is None):
@@ -67,10 +68,10 @@ def train(
     settings = _settings(options)
     machine = Machine(device, readers, threads)
     first = os.environ.get("RANK", "0") == "0"
-    if fresh and first:
-        _forget(out)
+    if first and not tensorboard_is_there():
+        say("No TensorBoard files: they need the package tensorboard (`pip install visavis[train]`).")
     with _stopping() as stop, steps_progress() as tell:
-        found = run_training(crops, out, settings, machine, Listener(tell, say, stop))
+        found = run_training(crops, out, settings, machine, Listener(tell, say, stop), fresh=fresh)
     if first:
         write_report(out, crops)
         compared = None if album is None else compare_run(album, out, found, device=device)
@@ -106,7 +107,7 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
             teacher=teacher,
             kind=kind or "small",
             init=init,
-            depths=tuple(int(part) for part in depths.split(",")) if depths else (),
+            depths=_numbers(depths),
             crops=options.pop("crops_each"),
             rate=rate,
             freeze_norm=init is not None if freeze_norm is None else freeze_norm,
@@ -124,6 +125,13 @@ def _weights(name: str | None) -> str | None:
     return str((locate(NETWORKS[name].weights) if name in NETWORKS else Path(name)).resolve())
 
 
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise click.UsageError(f"--depths {text}: expected whole numbers, as in 1,2,2") from error
+
+
 def _pair(text: str) -> tuple[str, float | str | None]:
     name, sign, value = text.partition("=")
     if not sign:
@@ -134,14 +142,6 @@ def _pair(text: str) -> tuple[str, float | str | None]:
         return name, float(value)
     except ValueError:
         return name, value
-
-
-def _forget(out: Path) -> None:
-    """Take away what a run would go on from, and its log; nothing else in the folder is touched."""
-    from trainer.run_folder import BEST, CHECKPOINT, LAST, LOG
-
-    for name in (CHECKPOINT, LOG, BEST, LAST):
-        (out / name).unlink(missing_ok=True)
 
 
 @contextmanager

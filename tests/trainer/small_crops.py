@@ -12,7 +12,7 @@ TEMPLATE = tuple((x * SIZE / 112, y * SIZE / 112) for x, y in ARCFACE_TEMPLATE)
 
 
 def write_crops(root, people=12, each=4, *, held_out=0.3, seed=0):
-    """Make ``people`` people with ``each`` crops (one number, or one for each), p00, p01 and so on; gives the folder."""
+    """Make ``people`` people with ``each`` crops (or a number for each person): p00, p01 …; gives the folder."""
     root.mkdir(parents=True)
     write_crops_settings(root, CropsSettings(SIZE, MARGIN, TEMPLATE, "sface", held_out, "a test"))
     random = np.random.default_rng(seed)

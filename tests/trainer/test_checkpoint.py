@@ -35,7 +35,7 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path):
     content = path.read_bytes()
     for broken in (content[:-7], content[:20], b""):
         path.write_bytes(broken)
-        with pytest.raises(CheckpointError, match="is damaged .* begin again with --fresh"):
+        with pytest.raises(CheckpointError, match=r"is damaged .* begin again with --fresh"):
             load_checkpoint(path)
     save_file({"a": torch.rand(1)}, path)
     with pytest.raises(CheckpointError, match="no checkpoint of version 1"):

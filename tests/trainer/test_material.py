@@ -39,8 +39,8 @@ def test_a_teacher_needs_no_names(tmp_path):
 @pytest.mark.parametrize(
     ("counts", "settings", "message"),
     [
-        ([1] * 12, SETTINGS, r"12 people: 2 are held out, 10 have fewer than 2 crops.*Most people here have one picture.*"
-         r"add photos of them, take --least-crops 1.*--teacher"),
+        ([1] * 12, SETTINGS, r"12 people: 2 are held out, 10 have fewer than 2 crops.*Most people here have "
+         r"one picture.*add photos of them, take --least-crops 1.*--teacher"),
         ([4] * 12, TrainSettings(people=11), r"leaves 10, and a batch wants 11: take fewer with --people 10"),
         ([4] * 12, TrainSettings(people=2, held_out=0.99), r"leaves [01], .*hold out fewer with --held-out"),
         ([4] * 12, TrainSettings(recipe=None, teacher="t"), r"That leaves 40, and a batch wants 128: take fewer"),

@@ -6,6 +6,7 @@ from trainer.run_folder import (
     LOG,
     RunError,
     RunFolder,
+    forget_run,
     read_log,
     read_settings,
     read_suspects,
@@ -57,6 +58,15 @@ def test_other_processes_write_nothing(tmp_path):
     folder.write_suspects([])
     folder.cut_log(0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_can_be_forgotten(run):
+    run.log("step", step=1)
+    (run.root / "notes.txt").write_text("mine")
+    for name in ("checkpoint.safetensors", "best.safetensors"):
+        (run.root / name).write_bytes(b"")
+    forget_run(run.root)
+    assert sorted(path.name for path in run.root.iterdir()) == ["notes.txt", "settings.json", "triplets"]
 
 
 def test_folders_of_no_run_are_refused(run, tmp_path):
