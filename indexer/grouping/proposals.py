@@ -13,9 +13,9 @@ def propose(archive: Archive, found: ArchiveGroups) -> tuple[np.ndarray, np.ndar
     """Propose a person for each unnamed face that was grouped with that person's faces.
 
     Membership alone decides (`python -m benchmarks.proposals`): on lfw-dev, with one photo named of each of 430 people,
-    99.8 % of the proposals are right and 99.4 % of the faces to find are proposed; with dlib's network 99.1 and 92.1 %.
+    99.8 % of the proposals are right and 99.4 % of the faces to find are proposed; with dlib's network 98.8 and 92.7 %.
     The recogniser finds fewer at a false alarm rate of 1 % (98.2 and 77.3 %) and is wrong more often: of what it would
-    add, 44 of 51 faces are somebody else with SFace, 39 of 98 with dlib's network. Where it agrees, 99.8 % are right:
+    add, 43 of 50 faces are somebody else with SFace, 34 of 77 with dlib's network. Where it agrees, 99.8 % are right:
     so it gives the sureness.
 
     The caller holds the album's lock: what naming is made from is kept in the album.

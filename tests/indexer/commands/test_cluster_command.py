@@ -109,6 +109,6 @@ def test_the_last_line_says_where_links_begin(album, run, make_album) -> None:
     assert "as usual for this network: the album is too small" in _cluster(run, album).stderr.splitlines()[-1]
     random = np.random.default_rng(0)
     make_album({f"r{i}.png": [random.standard_normal(128).tolist()] for i in range(120)})
-    for options, share in (((), "4.0%"), (("--stricter",), "2.0%"), (("--looser", "--looser"), "14.3%")):
+    for options, share in (((), "6.0%"), (("--stricter",), "3.1%"), (("--looser", "--looser"), "20.3%")):
         last = _cluster(run, album, *options).stderr.splitlines()[-1]
         assert f"about {share} of the pairs just there are expected to be two people" in last
