@@ -266,7 +266,28 @@ class PeopleStore:
             last = self._log.last_word()
             if last is None:
                 raise PeopleError("there is nothing to undo: `history` shows no action that still holds")
-            return self._log.append("undo", f"undo {last.action_id}: {last.text}", Facts(), {}, undoes=last.action_id)
+            return self._take_back(last)
+
+    def undo_these(self, actions: Sequence[Action]) -> None:
+        """Take back actions, all or none: only if they are the latest, and nobody has said anything since.
+
+        Args:
+            actions: in the order in which they were done.
+        Raises:
+            PeopleError: if something was said after them, or one of them was taken back already.
+        """
+        with self._log.writing():
+            for action in reversed(actions):
+                last = self._log.last_word()
+                if last is None or last.action_id < action.action_id:
+                    raise PeopleError(f"not taken back, since somebody has taken it back already: {action.text}")
+                if last.action_id > action.action_id:
+                    raise PeopleError(f"not taken back, since something was said after it: {last.text}")
+                self._take_back(last)
+
+    def _take_back(self, action: Action) -> Action:
+        text = f"undo {action.action_id}: {action.text}"
+        return self._log.append("undo", text, Facts(), {}, undoes=action.action_id)
 
     def import_facts(self, document: object, present: Mapping[str, Sequence[FaceRef]] | None = None) -> Action | None:
         """Take over what an export says, as one action. People of one name are taken for one person.

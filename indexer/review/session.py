@@ -59,7 +59,6 @@ class ReviewSession:
         self._store = store
         self._ref = ref
         self._before: list[tuple[Board, Tally, list[Action]]] = []
-        self._last_action: int | None = None
 
     def question(self) -> Question | None:
         """Give the question that settles most; None if there is nothing left to ask."""
@@ -79,19 +78,17 @@ class ReviewSession:
         """Turn an answer into facts, and tell what was settled.
 
         Raises:
-            PeopleError: if it contradicts what was said before; nothing of it is kept, and the question is skipped.
+            PeopleError: if it contradicts what was said before; the question is skipped, and nothing of it is kept,
+                unless another process has said something in that moment.
         """
         before = self.board, self.tally
         actions: list[Action] = []
         try:
             told = self._settle(question, reply, actions)
         except PeopleError:
-            for _ in actions:
-                self._last_action = self._store.undo().action_id
             self.board, self.tally = skip(before[0], question.keys), before[1]
+            self._store.undo_these(actions)
             raise
-        if actions:
-            self._last_action = actions[-1].action_id
         self.tally = replace(self.tally, answers=self.tally.answers + 1)
         self._before.append((*before, actions))
         return told
@@ -105,12 +102,8 @@ class ReviewSession:
         if not self._before:
             raise PeopleError("no answer of this review is left to take back: `visavis undo` goes on from here")
         board, tally, actions = self._before[-1]
-        latest = self._store.history(1)
-        if actions and latest and latest[0].action_id != self._last_action:
-            raise PeopleError(f"not taken back, since something was said after it: {latest[0].text}")
+        self._store.undo_these(actions)
         self._before.pop()
-        for _ in actions:
-            self._last_action = self._store.undo().action_id
         self.board, self.tally = board, tally
         return "taken back: " + ("; ".join(action.text for action in actions) or "the last answer")
 

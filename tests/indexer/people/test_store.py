@@ -242,6 +242,28 @@ def test_undo_takes_back_one_action_after_the_other_whole(store):
     assert store.state().persons == {2: "Bob"}  # the number of an undone person is not given again
 
 
+def test_actions_are_taken_back_together_or_not_at_all(store, tmp_path):
+    store.ignore(refs(5))
+    before = store.state()
+    first, second = store.same(FACES[1], FACES[2]), store.different(FACES[1], FACES[3])
+    store.undo_these([first, second])
+    assert store.state() == before
+    first, second = store.same(FACES[1], FACES[2]), store.different(FACES[1], FACES[3])
+    with PeopleStore(tmp_path / "people.sqlite", who="bob") as other:
+        other.undo()
+        with pytest.raises(PeopleError, match="taken it back already: say that faces 1 and 3"):
+            store.undo_these([first, second])
+        between = other.assign(refs(4), "Dan", add_to_existing=False)
+    third = store.different(FACES[1], FACES[3])
+    held = store.state()
+    with pytest.raises(PeopleError, match='something was said after it: name 1 face "Dan"'):
+        store.undo_these([first, third])
+    assert store.state() == held, "the third was the latest, and still holds"
+    store.undo_these([between, third])
+    store.undo_these([])
+    assert store.state().same == ((1, 2),) and store.state().persons == {}
+
+
 # Other boxes
 
 

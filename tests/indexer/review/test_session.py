@@ -108,6 +108,24 @@ def test_undo_never_takes_back_what_somebody_else_said(archive, store, session) 
     assert _named(archive, store.state())["Ann"] == sorted(_rows(archive, 0))
 
 
+def test_a_refused_answer_takes_back_only_its_own_words(archive, store, session, monkeypatch) -> None:
+    """Somebody else speaks between the two facts of an answer, and so that the second contradicts: theirs stays."""
+    question = session.question()
+    shown, _ = session.shown(question)
+    name = store.assign
+
+    def name_late(*args, **options):
+        with PeopleStore(archive.album.people, who="somebody else") as other:
+            other.ignore([archive.ref(int(shown[2]))])
+        return name(*args, **options)
+
+    monkeypatch.setattr(store, "assign", name_late)
+    with pytest.raises(PeopleError, match="something was said after it: ignore 1 face"):
+        session.answer(question, Reply(Word.BUT, (2,), "Ann"))
+    assert store.state().ignored == {archive.ref(int(shown[2])).face_id}
+    assert session.tally.answers == 0
+
+
 def test_a_group_that_is_not_one_person_is_parted_and_asked_about(archive, store, session) -> None:
     question = session.question()
     session.answer(question, Reply(Word.NO))
