@@ -11,6 +11,7 @@ import click
 from embedder.cli import models
 from indexer.commands.cluster import cluster
 from indexer.commands.corrections import different, ignore, move, reject, rename, retract, same
+from indexer.commands.crops import crops
 from indexer.commands.demo import demo
 from indexer.commands.enroll import enroll
 from indexer.commands.evaluate import evaluate
@@ -24,6 +25,7 @@ from indexer.commands.review import review
 from indexer.commands.search import search
 from indexer.commands.split import split
 from indexer.commands.status import status, verify
+from indexer.commands.train import train
 from indexer.commands.who import who
 
 
@@ -54,12 +56,20 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from indexer.grouping.groups import GroupsError
     from indexer.people import PeopleError
     from indexer.removal import RemovalError
+    from trainer.checkpoint import CheckpointError
+    from trainer.crops import CropsError
     from trainer.dlib_network import DlibFileError
     from trainer.onnx_graph import OnnxError
+    from trainer.processes import MachineError
+    from trainer.run_folder import RunError
+    from trainer.sface_network import SFaceFileError
+    from trainer.start import StartError
+    from trainer.weights import WeightFileError
 
     return (
-        AlbumError, DeviceError, DlibFileError, EvaluationError, GroupsError, OnnxError, PartsError, PeopleError,
-        PlotsUnavailable, RemovalError, ShardError, UnknownModel, WeightsError, OSError, sqlite3.OperationalError,
+        AlbumError, CheckpointError, CropsError, DeviceError, DlibFileError, EvaluationError, GroupsError,
+        MachineError, OnnxError, PartsError, PeopleError, PlotsUnavailable, RemovalError, RunError, SFaceFileError,
+        ShardError, StartError, UnknownModel, WeightFileError, WeightsError, OSError, sqlite3.OperationalError,
     )  # fmt: skip
 
 
@@ -106,6 +116,8 @@ for command in (
     status,
     verify,
     evaluate,
+    crops,
+    train,
     models,
     demo,
 ):

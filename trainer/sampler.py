@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Tells the streams of random numbers apart that one seed gives.
-_PEOPLE, _CROPS = 1, 2
+_PEOPLE, _CROPS, _ALL = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -107,3 +107,41 @@ class PeopleSampler:
         shuffled = np.random.default_rng((self._seed, _CROPS, person, round_number)).permutation(rows)
         chosen = np.take(shuffled, range(hand * self._crops, (hand + 1) * self._crops), mode="wrap")
         return chosen.astype(np.int64)
+
+
+class CropSampler:
+    """Batches of any crops, for training without labels: in an epoch each crop comes once.
+
+    The last batch is filled up with the epoch's first crops.
+    """
+
+    def __init__(self, rows: NDArray[np.int64], *, size: int, seed: int = 0) -> None:
+        """Deal crops.
+
+        Args:
+            rows: int64 (N,), the crops there are.
+            size: of a batch.
+            seed: of the order.
+        Raises:
+            ValueError: if there are fewer crops than stand in a batch.
+        """
+        if not 1 <= size <= len(rows):
+            raise ValueError(
+                f"there are {len(rows)} crops, but a batch wants {size}: take fewer in a batch, or add photos"
+            )
+        self._rows, self._size, self._seed = np.asarray(rows, np.int64), size, seed
+        self._epoch, self._order = -1, self._rows
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """So many that every crop comes once."""
+        return -(-len(self._rows) // self._size)
+
+    def batch(self, at: Position) -> NDArray[np.int64]:
+        """Give the crops of one batch: int64 (size,). ValueError if the epoch has no batch of that number."""
+        if not 0 <= at.batch < self.batches_per_epoch:
+            raise ValueError(f"an epoch has {self.batches_per_epoch} batches; there is no number {at.batch}")
+        if at.epoch != self._epoch:
+            order = np.random.default_rng((self._seed, _ALL, at.epoch)).permutation(self._rows)
+            self._epoch, self._order = at.epoch, order
+        return np.take(self._order, range(at.batch * self._size, (at.batch + 1) * self._size), mode="wrap")

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from trainer.batch_statistics import BatchStatistics
@@ -181,6 +182,23 @@ class LabelSuspicions:
             if times >= least and times >= share * self._seen[crop]:
                 found.append(Suspect(crop, self._labels[crop], person, self._seen[crop], times))
         return sorted(found, key=lambda s: (-s.times / s.seen, -s.times, s.crop))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give all counts, int64: "seen" (n, 3), crop, label, times; "towards" (m, 3), crop, person, times."""
+        seen = [[crop, self._labels[crop], times] for crop, times in self._seen.items()]
+        pairs = [[crop, person, n] for crop, people in self._towards.items() for person, n in people.items()]
+        return {
+            "seen": torch.tensor(seen, dtype=torch.int64).view(-1, 3),
+            "towards": torch.tensor(pairs, dtype=torch.int64).view(-1, 3),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what ``tensors`` gave."""
+        self.forget()
+        for crop, label, times in tensors["seen"].tolist():
+            self._seen[crop], self._labels[crop] = times, label
+        for crop, person, times in tensors["towards"].tolist():
+            self._towards.setdefault(crop, Counter())[person] = times
 
     def forget(self) -> None:
         """Begin anew: what an untrained network confused says nothing."""

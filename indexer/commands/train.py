@@ -1,0 +1,163 @@
+"""`visavis train`: make a network, or a better one, from crops by person."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from embedder.pretrained import NETWORKS, locate
+from indexer.commands.options import ANY_PATH, FOLDER, device_option, json_option, print_json, say
+from indexer.commands.steps import steps_progress
+from indexer.commands.train_options import training_options
+
+if TYPE_CHECKING:
+    from trainer.settings import TrainSettings
+    from trainer.train import Trained
+
+
+@click.command()
+@click.argument("crops", type=FOLDER)
+@click.option("--out", type=ANY_PATH, required=True, help="Folder of the run. If a run is there, it goes on.")
+@training_options
+@click.option("--readers", type=click.IntRange(1), default=2, show_default=True, help="Threads that read crops.")
+@click.option("--threads", type=click.IntRange(0), default=0, help="Of a step on the CPU. [default: torch's choice]")
+@click.option("--fresh", is_flag=True, help="Begin again where a run is there already.")
+@device_option
+@json_option
+def train(
+    crops: Path, out: Path, device: str, as_json: bool, fresh: bool, readers: int, threads: int, **options: Any
+) -> None:
+    """Train a network on CROPS, a folder made by `visavis crops`.
+
+    OUT/best.safetensors is the network of the best epoch by the people who are held out; `visavis
+    index --model` takes it. Ctrl-C saves; the same command goes on. Under torchrun several processes
+    share each batch.
+
+    \b
+    Examples:
+      visavis train crops/ --out run/ --init dlib --epochs 8
+      visavis train crops/ --out run/ --teacher sface --network small
+      torchrun --nproc-per-node 4 --no-python visavis train crops/ --out run/ --network iresnet
+    """
+    from trainer.reporter import Listener
+    from trainer.settings import Machine
+    from trainer.train import train as run_training
+
+    settings = _settings(options)
+    machine = Machine(device, readers, threads)
+    first = os.environ.get("RANK", "0") == "0"
+    if fresh and first:
+        _forget(out)
+    with _stopping() as stop, steps_progress() as tell:
+        found = run_training(crops, out, settings, machine, Listener(tell, say, stop))
+    if first:
+        _answer(found, as_json)
+
+
+def _settings(options: dict[str, Any]) -> TrainSettings:
+    """Make settings of the options.
+
+    Raises:
+        click.UsageError: if they do not go together.
+    """
+    from trainer.augment import Augmentation
+    from trainer.settings import TrainSettings
+    from trainer.start import read_network
+
+    init, teacher = (_weights(options.pop(name)) for name in ("init", "teacher"))
+    kind = options.pop("network")
+    if init is not None:
+        begun = read_network(Path(init)).settings
+        kind = kind or begun.kind
+        options |= {"dimension": begun.dimension, "width": begun.width}
+    freeze_norm = options.pop("freeze_norm")
+    recipe, loss, depths = options.pop("recipe"), options.pop("loss"), options.pop("depths")
+    rate = options.pop("rate") or (1e-3 if init is None else 1e-4)
+    changes = {name: options.pop(name) for name in ("turn", "shift", "zoom", "light", "spoil")}
+    if options["then"] is None:
+        options["switch_after"] = 0
+    try:
+        return TrainSettings(
+            recipe=recipe or (None if teacher else "batch-hard"),
+            loss=dict(_pair(text) for text in loss),
+            teacher=teacher,
+            kind=kind or "small",
+            init=init,
+            depths=tuple(int(part) for part in depths.split(",")) if depths else (),
+            crops=options.pop("crops_each"),
+            rate=rate,
+            freeze_norm=init is not None if freeze_norm is None else freeze_norm,
+            augmentation=Augmentation(**changes),
+            **options,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _weights(name: str | None) -> str | None:
+    """Give the path of a weight file by its name in the table, or as the user wrote it."""
+    if name is None or name == "none":
+        return None
+    return str((locate(NETWORKS[name].weights) if name in NETWORKS else Path(name)).resolve())
+
+
+def _pair(text: str) -> tuple[str, float | str | None]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise click.UsageError(f"--loss {text}: expected NAME=VALUE, as in margin=0.3")
+    if value == "none":
+        return name, None
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value
+
+
+def _forget(out: Path) -> None:
+    """Take away what a run would go on from, and its log; nothing else in the folder is touched."""
+    from trainer.run_folder import BEST, CHECKPOINT, LAST, LOG
+
+    for name in (CHECKPOINT, LOG, BEST, LAST):
+        (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C, or a request to terminate, save after the step; a second one ends at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        say("Saving after this step; once more ends at once.")
+
+    former = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _answer(found: Trained, as_json: bool) -> None:
+    if as_json:
+        held_out = None if found.held_out is None else found.held_out.as_dict()
+        best = None if found.best is None else str(found.best)
+        print_json(
+            [{"why": found.why, "best": best, "best_epoch": found.best_epoch, "held_out": held_out, "text": found.text}]
+        )
+    elif found.best is not None:
+        click.echo(found.best)
+    if found.text:
+        say(found.text)
+    if found.why == "interrupted":
+        raise click.exceptions.Exit(130)
+    if found.why != "done":
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,92 @@
+"""Measures a network after each epoch on the people who are held out, and keeps the best as a weight file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from trainer.evaluate import HeldOut, embed_crops, held_out_figures
+from trainer.material import Material
+from trainer.processes import Processes
+from trainer.run_folder import BEST
+from trainer.settings import TrainSettings
+from trainer.start import Start
+from trainer.weights import Description, save_weights
+
+
+@dataclass
+class Examiner:
+    """Knows the best epoch so far.
+
+    Attributes:
+        root: the run's folder.
+        settings, material, start: of the run.
+        bfloat16: whether to measure in it.
+        last, best: figures of the network that was measured last, and of the best one.
+        best_epoch: counted from 1; 0 is what the run began with, -1 before anything was measured.
+    """
+
+    root: Path
+    settings: TrainSettings
+    material: Material
+    start: Start
+    bfloat16: bool
+    last: HeldOut | None = None
+    best: HeldOut | None = None
+    best_epoch: int = -1
+
+    def examine(self, network: nn.Module, epoch: int, processes: Processes) -> bool:
+        """Measure a network; whether it is the best so far, and was kept.
+
+        Where nobody is held out the latest is the best. Random weights are measured, and not kept.
+        """
+        rows = self.material.held_out
+        labels = self.material.folder.labels[rows]
+        embeddings = embed_crops(network, self.material.folder, rows, processes.device, bfloat16=self.bfloat16)
+        self.last = held_out_figures(embeddings, labels) if len(rows) else None
+        if epoch == 0 and self.settings.init is None:
+            return False
+        if self.last is not None and self.best is not None and self.last.score <= self.best.score:
+            return False
+        self.best, self.best_epoch = self.last, epoch
+        self.write(BEST, network, epoch)
+        return True
+
+    def write(self, name: str, network: nn.Module, epoch: int) -> None:
+        """Write a network as a weight file, with the figures of the last examination."""
+        recipe = {
+            "settings": self.settings.as_dict(),
+            "epochs": epoch,
+            "began with": self.start.origin,
+            "crops": self.material.folder.settings.source,
+            "people": len(self.material.people),
+            "trained on": len(self.material.trained),
+        }
+        description = Description(
+            network=self.start.settings,
+            licence=self.settings.licence or self.start.licence or "unspecified",
+            metrics=self.last.as_metrics() if self.last is not None else {},
+            recipe=recipe,
+        )
+        save_weights(self.root / name, network, description)
+
+    def state(self) -> dict[str, Any]:
+        """Give what a checkpoint keeps."""
+        figures = {name: asdict(found) if found else None for name, found in (("last", self.last), ("best", self.best))}
+        return {**figures, "best_epoch": self.best_epoch}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state`` gave."""
+        self.last, self.best = (_held_out(state[name]) for name in ("last", "best"))
+        self.best_epoch = state["best_epoch"]
+
+
+def _held_out(saved: Mapping[str, Any] | None) -> HeldOut | None:
+    if saved is None:
+        return None
+    values: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in saved.items()}
+    return HeldOut(**values)

@@ -1,0 +1,110 @@
+"""Who is trained on and who is held out, and in which order the crops come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.crops import CropsError, CropsFolder
+from trainer.loader import Sampler
+from trainer.sampler import CropSampler, PeopleSampler
+from trainer.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Material:
+    """The crops of a folder by their use.
+
+    Attributes:
+        folder: where they lie.
+        labels: int64 (N,), for each crop of the folder the number of its person among those trained on, -1 for others.
+        people: of each such number the place in ``folder.people``.
+        trained: int64 (T,), rows of the crops that are trained on, rising.
+        held_out: int64 (H,), rows of the crops that are measured.
+        sampler: deals the crops.
+    """
+
+    folder: CropsFolder
+    labels: NDArray[np.int64]
+    people: NDArray[np.int64]
+    trained: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    sampler: Sampler
+
+    @property
+    def held_out_people(self) -> int:
+        """How many people are held out."""
+        return len(np.unique(self.folder.labels[self.held_out]))
+
+    def name(self, label: int) -> str:
+        """Give the name of a person who is trained on."""
+        return self.folder.people[int(self.people[label])]
+
+
+def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int = 1) -> Material:
+    """Divide the crops of a folder, and order them.
+
+    Raises:
+        CropsError: if there is too little to train on; says what there is and what to do.
+        ValueError: if a batch cannot be divided among the processes.
+    """
+    out = folder.held_out(settings.held_out)
+    named = folder.labels >= 0
+    held_out = np.flatnonzero(out & named)
+    if settings.recipe is None:
+        return _without_names(folder, settings, processes, held_out)
+    counts = np.bincount(folder.labels[named], minlength=len(folder.people))
+    chosen = named & ~out & (counts[folder.labels] >= settings.least_crops)
+    people, numbers = np.unique(folder.labels[chosen], return_inverse=True)
+    _check_people(folder, settings, counts, out, len(people))
+    labels = np.full(len(folder), -1, np.int64)
+    labels[chosen] = numbers
+    if settings.people % processes:
+        raise ValueError(f"{settings.people} people of a batch cannot be divided among {processes} processes evenly")
+    sampler = PeopleSampler(labels, people=settings.people, crops=settings.crops, seed=settings.seed)
+    return Material(folder, labels, people, np.flatnonzero(chosen), held_out, sampler)
+
+
+def _check_people(
+    folder: CropsFolder, settings: TrainSettings, counts: NDArray[np.int64], out: NDArray[np.bool_], there: int
+) -> None:
+    if there >= settings.people and there >= 2:
+        return
+    training = [person for person in range(len(folder.people)) if not out[folder.labels == person].any()]
+    few = sum(counts[person] < settings.least_crops for person in training)
+    held = len(folder.people) - len(training)
+    facts = f"{folder.root} has {len(folder.people)} people: {held} are held out"
+    if few:
+        facts += f", {few} have fewer than {settings.least_crops} crops"
+    if few > there:
+        raise CropsError(
+            f"{facts}, which leaves {there}, and a batch wants {settings.people}. Most people here have one picture, "
+            "and a recipe learns from two of the same person: add photos of them, take --least-crops 1 (a crop is then "
+            "compared with a changed copy of itself), or learn from a --teacher, which needs no names"
+        )
+    raise CropsError(
+        f"{facts}, which leaves {there}, and a batch wants {settings.people}: take fewer with "
+        f"--people {max(2, there)}, hold out fewer with --held-out, or add people"
+    )
+
+
+def _without_names(
+    folder: CropsFolder, settings: TrainSettings, processes: int, held_out: NDArray[np.int64]
+) -> Material:
+    rest = np.ones(len(folder), np.bool_)
+    rest[held_out] = False
+    trained = np.flatnonzero(rest)
+    size = settings.people * settings.crops
+    if size % processes:
+        raise ValueError(f"{size} crops of a batch cannot be divided among {processes} processes evenly")
+    if len(trained) < size:
+        raise CropsError(
+            f"{folder.root} has {len(folder)} crops, {len(held_out)} of people who are held out. That leaves "
+            f"{len(trained)}, and a batch wants {size}: take fewer with --people, hold out fewer with --held-out, "
+            "or add photos"
+        )
+    labels = np.full(len(folder), -1, np.int64)
+    sampler = CropSampler(trained, size=size, seed=settings.seed)
+    return Material(folder, labels, np.empty(0, np.int64), trained, held_out, sampler)

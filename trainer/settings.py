@@ -1,0 +1,166 @@
+"""All that decides a training run: one record, which is saved with the run and checked before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from trainer.augment import Augmentation
+from trainer.networks import Kind
+from trainer.recipes import Settings, choose_recipe
+
+Optimizer = Literal["adamw", "sgd"]
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of a run. Where it computes, and how many help, is in ``Machine``: that does not change the result.
+
+    Attributes:
+        recipe: of ``trainer.recipes``; None trains on the teacher alone.
+        loss: settings of the recipe's loss that differ from its defaults.
+        then, switch_after: the recipe that follows after so many epochs, for a warm-up by a classifier.
+        teacher: a weight file whose embeddings of the clean crop are to be matched; None for none.
+        teacher_weight: of the distance to the teacher's embedding, beside the recipe's loss.
+        relation_weight: of the difference between the network's and the teacher's similarities in a batch.
+        kind: of the network.
+        dimension, width, depths: of the network, where it is not one that exists; 0 and () for its defaults.
+        init: a weight file to begin with; None for random weights.
+        people, crops: in a batch of all processes: P people, K crops of each. The teacher alone takes P · K crops.
+        part: at most so many crops go through the network at once (gradient caching); 0 for all.
+        epochs: in each, every person comes once (with the teacher alone: every crop).
+        least_crops: people with fewer are not trained on by a recipe.
+        held_out: share of the people; None for that of the crops' folder.
+        optimizer, rate, weight_decay, momentum: momentum is SGD's.
+        warm_up: share of the steps in which the rate rises; then it falls as a cosine.
+        clip: largest length of the gradient; 0 for any.
+        freeze: so many layers from the input on keep their weights.
+        freeze_norm: batch norm keeps its statistics.
+        body_rate: the rate of all layers but the last ones (``head``), as a share of ``rate``.
+        layer_decay: and for each layer further from the head, multiplied by this.
+        classifier_rate: that of the recipe's own weights, likewise a multiple of ``rate``.
+        average: decay of the running mean of the weights, which is what is measured and kept; 0 for none.
+        suspect_weight: of crops that are probably filed under a wrong name: 1 as any other, 0 left out.
+        seed: of everything that is drawn.
+        log_every, checkpoint_every: steps.
+        evaluate_every: epochs.
+        keep_triplets: the hardest of each epoch that are kept to be looked at.
+        augmentation: what is done to the crops.
+        licence: of the weights that come out; "" for that of the weights it began with.
+    """
+
+    recipe: str | None = "batch-hard"
+    loss: Mapping[str, Any] = field(default_factory=dict)
+    then: str | None = None
+    switch_after: int = 0
+    teacher: str | None = None
+    teacher_weight: float = 1.0
+    relation_weight: float = 10.0
+    kind: Kind = "small"
+    dimension: int = 0
+    width: int = 0
+    depths: tuple[int, ...] = ()
+    init: str | None = None
+    people: int = 32
+    crops: int = 4
+    part: int = 0
+    epochs: int = 10
+    least_crops: int = 2
+    held_out: float | None = None
+    optimizer: Optimizer = "adamw"
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    warm_up: float = 0.05
+    clip: float = 5.0
+    freeze: int = 0
+    freeze_norm: bool = False
+    body_rate: float = 1.0
+    layer_decay: float = 1.0
+    classifier_rate: float = 1.0
+    average: float = 0.995
+    suspect_weight: float = 1.0
+    precision: Precision = "auto"
+    seed: int = 0
+    log_every: int = 10
+    checkpoint_every: int = 200
+    evaluate_every: int = 1
+    keep_triplets: int = 60
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if self.recipe is None and self.teacher is None:
+            raise ValueError("there is nothing to learn from: choose a recipe, a teacher, or both")
+        if self.then is not None and (self.recipe is None or not 0 < self.switch_after < self.epochs):
+            raise ValueError(
+                f"the second recipe follows a first one, after 1 to {self.epochs - 1} epochs, not {self.switch_after}"
+            )
+        whole = (self.people, self.crops, self.epochs, self.least_crops, self.log_every, self.checkpoint_every)
+        if min(whole) < 1 or self.evaluate_every < 1:
+            raise ValueError(f"people, crops, epochs, least_crops and the intervals must be at least 1: {self}")
+        if self.people < 2 or min(self.part, self.freeze, self.keep_triplets, self.clip) < 0:
+            raise ValueError("a batch needs 2 people; part, freeze, keep_triplets and clip must not be below 0")
+        if not self.rate > 0 or min(self.body_rate, self.layer_decay, self.classifier_rate) < 0:
+            raise ValueError(f"the rate must be above 0, its multiples not below: {self.rate}")
+        shares = (self.warm_up, self.average, self.suspect_weight, self.held_out or 0, self.momentum)
+        if not all(0 <= share <= 1 for share in shares) or self.average == 1 or self.held_out == 1:
+            raise ValueError(f"warm_up, average, suspect_weight, held_out and momentum are shares: {shares}")
+        for name in (self.recipe, self.then):
+            if name is not None:
+                self.loss_settings(name)
+
+    def recipe_in(self, epoch: int) -> str | None:
+        """Give the recipe's name that is in force in an epoch, counted from 0."""
+        return self.then if self.then is not None and epoch >= self.switch_after else self.recipe
+
+    def loss_settings(self, name: str) -> Settings:
+        """Give the settings of a recipe's loss. ``loss`` changes the last recipe's, not those of a warm-up.
+
+        Raises:
+            ValueError: if there is no such recipe or no such setting.
+        """
+        settings = choose_recipe(name).settings
+        if name != (self.then or self.recipe):
+            return settings
+        known = {entry.name for entry in fields(settings)}
+        if unknown := self.loss.keys() - known:
+            raise ValueError(f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}")
+        return replace(settings, **self.loss)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the settings as JSON takes them."""
+        return {**asdict(self), "loss": dict(self.loss)}
+
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> TrainSettings:
+        """Read what ``as_dict`` gave.
+
+        Raises:
+            ValueError: if a setting is missing, unknown or wrong.
+        """
+        try:
+            values = dict(content) | {
+                "augmentation": Augmentation(**content["augmentation"]),
+                "depths": tuple(content["depths"]),
+            }
+            return TrainSettings(**values)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"these are no settings of this version of visavis: {error}") from error
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and with what a run computes. The same run may go on with another one.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "cuda:N". Under torchrun each process takes its own CUDA device.
+        readers: threads that read and augment crops.
+        threads: of a step on the CPU; 0 for torch's own choice.
+    """
+
+    device: str = "auto"
+    readers: int = 2
+    threads: int = 0

@@ -1,0 +1,316 @@
+"""Training, from the first batch to the weight file: read it from top to bottom."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from trainer.checkpoint import Checkpoint, CheckpointError, contents_digest, load_checkpoint, save_checkpoint
+from trainer.crops import CropsFolder, read_crops_folder
+from trainer.evaluate import HeldOut
+from trainer.examiner import Examiner
+from trainer.journal import Journal
+from trainer.learner import Learner, Lesson, Step
+from trainer.loader import Batch, Loader
+from trainer.material import choose_material
+from trainer.processes import Processes, joined, use_bfloat16
+from trainer.recipes import loss_at_collapse
+from trainer.reporter import Listener, Progress, Reporter
+from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER
+from trainer.sampler import Position
+from trainer.settings import Machine, TrainSettings
+from trainer.start import begin, file_digest, read_network
+from trainer.teacher import Teaching, teach
+
+Why = Literal["done", "interrupted", "collapsed", "broken"]
+
+# What may be another when a run goes on: it decides nothing but what is seen of it.
+_MAY_DIFFER = ("log_every", "checkpoint_every", "keep_triplets", "licence")
+# Of random weights, confusions before this share of the epochs say nothing about labels.
+_UNTRAINED = 0.4
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a run ended.
+
+    Attributes:
+        why: "done"; "interrupted" goes on where it stopped; "collapsed" and "broken" are failures.
+        text: for people: what was seen and what to do, if there is something to do.
+        best: the weight file of the best epoch; None if there is none yet.
+        best_epoch: counted from 1, 0 for what the run began with, -1 if there is none.
+        held_out: the figures of that file; None if nobody is held out.
+    """
+
+    why: Why
+    text: str
+    best: Path | None
+    best_epoch: int
+    held_out: HeldOut | None
+
+
+def train(
+    crops: Path,
+    run: Path,
+    settings: TrainSettings,
+    machine: Machine | None = None,
+    listener: Listener | None = None,
+) -> Trained:
+    """Train a network on a folder of crops, or go on where a run stopped.
+
+    Args:
+        crops: the folder.
+        run: the run's folder. If a run is there it goes on; with the same crops and settings only.
+        settings: all that decides the result.
+        machine: where it computes.
+        listener: who is told.
+    Raises:
+        trainer.crops.CropsError: if there is too little to train on, or a crop cannot be read.
+        trainer.checkpoint.CheckpointError: if the run cannot go on.
+        trainer.start.StartError: if the first weights do not go with the crops. For others see ``begin``.
+        ValueError: if settings do not go together.
+    """
+    machine = machine or Machine()
+    folder = read_crops_folder(crops)
+    with joined(machine) as processes:
+        return _Course(folder, run, settings, machine, processes, listener or Listener()).run()
+
+
+class _Course:
+    """A run: what is trained, where it stands, and what it has found so far."""
+
+    def __init__(
+        self,
+        folder: CropsFolder,
+        run: Path,
+        settings: TrainSettings,
+        machine: Machine,
+        processes: Processes,
+        listener: Listener,
+    ) -> None:
+        bfloat16 = use_bfloat16(settings.precision, processes.device)
+        self.settings, self.processes, self.root, self.bfloat16 = settings, processes, run, bfloat16
+        self.material = material = choose_material(folder, settings, processes.count)
+        start = begin(settings, folder.settings)
+        people = max(2, len(material.people))
+        self.learner = Learner(start, settings, people, processes, bfloat16=bfloat16)
+        self.loader = Loader(
+            folder,
+            material.sampler,
+            settings.augmentation,
+            settings.seed,
+            part=processes.rank,
+            parts=processes.count,
+            readers=machine.readers,
+        )
+        self.journal = Journal(material, keep=settings.keep_triplets)
+        self.examiner = Examiner(run, settings, material, start, bfloat16)
+        self.report = Reporter(run, listener, first=processes.first)
+        self.at, self.step, self.measured = Position(), 0, -1  # the last: epochs of which the end was measured
+        self.steps = settings.epochs * material.sampler.batches_per_epoch
+        self.doubted = np.empty(0, np.int64)
+        self.health = "healthy"
+
+    def run(self) -> Trained:
+        """Train to the end, or until somebody or something stops it."""
+        self._begin_or_go_on()
+        teaching = self._teach()
+        self._measure_if_due()
+        while self.at.epoch < self.settings.epochs:
+            for batch in self.loader.batches(self.at):
+                lesson = self._lesson(batch, teaching)
+                step = self.learner.step(batch.crops, lesson, self.step, self.steps)
+                self.step, self.at = self.step + 1, self._after(batch.at)
+                self.journal.watch(step, batch.rows, lesson.labels)
+                self._report_step(step, batch)
+                if failure := self._failure():
+                    return self._end(*failure)
+                if self.processes.any(self.report.stop()):
+                    self._save()
+                    return self._end("interrupted", "The run is saved: the same command goes on from here.")
+                if self.step % self.settings.checkpoint_every == 0 and self.at.batch:
+                    self._save()
+            self._measure_if_due()
+            self._save()
+        if self.processes.first:
+            self.examiner.write(LAST, self.learner.result, self.settings.epochs)
+        return self._end("done", "")
+
+    def _after(self, at: Position) -> Position:
+        last = at.batch + 1 == self.material.sampler.batches_per_epoch
+        return Position(at.epoch + 1, 0) if last else Position(at.epoch, at.batch + 1)
+
+    def _teach(self) -> Teaching | None:
+        """Let the teacher look at all crops that are trained on, if there is one."""
+        if self.settings.teacher is None:
+            return None
+        path, folder = Path(self.settings.teacher), self.material.folder
+        return teach(
+            read_network(path, folder.settings.template),
+            folder,
+            self.material.trained,
+            self.root / TEACHER / f"{file_digest(path)}-{contents_digest(folder)}",
+            self.processes,
+            bfloat16=self.bfloat16,
+            tell=lambda done, total: self.report.advance(Progress(done, total, "crops for the teacher")),
+        )
+
+    def _lesson(self, batch: Batch, teaching: Teaching | None) -> Lesson:
+        device = self.processes.device
+        return Lesson(
+            recipe=self.settings.recipe_in(batch.at.epoch),
+            labels=torch.from_numpy(self.material.labels[batch.rows]).to(device),
+            doubted=torch.from_numpy(np.isin(batch.rows, self.doubted)).to(device),
+            wanted=None if teaching is None else teaching.of(batch.rows, device),
+        )
+
+    def _report_step(self, step: Step, batch: Batch) -> None:
+        epoch = batch.at.epoch + 1
+        for complaint in batch.unreadable:
+            text = f"{complaint}. Another crop of the same person stands in for it"
+            self.report.event("unreadable", text, step=self.step, epoch=epoch)
+        if not step.finite:
+            text = f"Step {self.step} is left out: the loss or its gradient was no number."
+            self.report.event("skipped", text, step=self.step, epoch=epoch)
+        loss = float(step.outcome.loss.detach())
+        text = f"epoch {epoch} of {self.settings.epochs}, loss {loss:.4f}"
+        self.report.advance(Progress(self.step, self.steps, "steps", text), crops=len(batch.rows))
+        if step.finite and (self.step % self.settings.log_every == 0 or self.step == 1):
+            figures = asdict(self.journal.measure(step)) | {
+                "rate": step.rate,
+                "gradient_norm": step.gradient_norm,
+                "distillation": step.distillation,
+                "recipe": self.settings.recipe_in(batch.at.epoch),
+                "skipped": self.journal.broken.total,
+            }
+            self.report.step(self.step, epoch, figures)
+
+    def _failure(self) -> tuple[Why, str] | None:
+        """Tell why the run must not go on, if so; warn if it is on the way there."""
+        if self.journal.broken.must_stop:
+            return "broken", self.journal.broken.explanation
+        recipe = self.settings.recipe_in(self.at.epoch)
+        triplets = recipe is not None and self.settings.teacher is None
+        trap = loss_at_collapse(self.settings.loss_settings(recipe)) if recipe and triplets else None
+        verdict = self.journal.verdict(trap)
+        text = f"{verdict.explanation} {verdict.remedy}"
+        if verdict.state == "collapsing" and self.health != "collapsing":
+            self.report.event("collapsing", text, step=self.step, epoch=self.at.epoch + 1)
+        self.health = verdict.state
+        return ("collapsed", text) if verdict.state == "collapsed" else None
+
+    def _measure_if_due(self) -> None:
+        """After an epoch, and before the first one: measure the people who are held out, and list what was mined."""
+        epoch, best = self.at.epoch, False
+        if self.at.batch or epoch <= self.measured:
+            return
+        due = epoch % self.settings.evaluate_every == 0 or epoch == self.settings.epochs
+        if due and self.processes.first:
+            best = self.examiner.examine(self.learner.result, epoch, self.processes)
+        if epoch:
+            self.report.files.write_triplets(epoch, self.journal.hardest_by_name())
+            self.report.files.write_suspects(self.journal.suspects_by_name())
+        suspects = self.journal.suspects()
+        held_out = self.examiner.last.as_dict() if due and self.examiner.last else None
+        figures = self.journal.end_epoch() | {"held_out": held_out, "best": best, "suspects": len(suspects)}
+        self.report.epoch(self.step, epoch, figures)
+        if held_out is not None:
+            self.report.say(_sentence(epoch, held_out, best))
+        if self.settings.init is None and epoch < _UNTRAINED * self.settings.epochs:
+            self.journal.forget_suspicions()
+        else:
+            self.doubted = suspects
+        self.measured = epoch
+        self.processes.wait()
+
+    def _begin_or_go_on(self) -> None:
+        """Make the run's folder, or read where the run stopped."""
+        path, material = self.root / CHECKPOINT, self.material
+        seconds = self._restore(load_checkpoint(path)) if path.exists() else 0.0
+        self.processes.wait()  # until all have read it
+        settings = {
+            "settings": self.settings.as_dict(),
+            "crops_folder": str(material.folder.root.resolve()),
+            "network": asdict(self.examiner.start.settings),
+        }
+        start = {
+            "epoch": self.at.epoch + 1,
+            "people": len(material.people),
+            "crops": len(material.trained),
+            "held_out_people": material.held_out_people,
+            "held_out_crops": len(material.held_out),
+            "processes": self.processes.count,
+            "device": str(self.processes.device),
+            "precision": "bf16" if self.bfloat16 else "fp32",
+            "parameters": sum(p.numel() for p in self.learner.network.parameters() if p.requires_grad),
+        }
+        self.report.begin(settings, step=self.step, seconds=seconds, start=start)
+        if self.step:
+            self.report.say(f"Going on after {self.step} of {self.steps} steps.")
+
+    def _save(self) -> None:
+        """Write where the run stands."""
+        if self.processes.first:
+            tensors = self.learner.tensors() | self.journal.tensors()
+            tensors["doubted/rows"] = torch.from_numpy(self.doubted)
+            state = {
+                "settings": self.settings.as_dict(),
+                "crops": contents_digest(self.material.folder),
+                "step": self.step,
+                "at": asdict(self.at),
+                "measured": self.measured,
+                "journal": self.journal.state(),
+                "examiner": self.examiner.state(),
+                "seconds": self.report.seconds,
+            }
+            save_checkpoint(self.root / CHECKPOINT, Checkpoint(tensors, state))
+        self.processes.wait()
+
+    def _restore(self, checkpoint: Checkpoint) -> float:
+        """Put back what ``_save`` wrote; gives the seconds that the run has taken."""
+        state = checkpoint.state
+        _check_settings(self.root, state["settings"], self.settings.as_dict())
+        if state["crops"] != contents_digest(self.material.folder):
+            raise CheckpointError(
+                f"{self.material.folder.root} holds other crops than when {self.root} was begun: "
+                "take another --out, or begin again with --fresh"
+            )
+        self.learner.restore(checkpoint.part)
+        self.journal.restore(state["journal"], checkpoint.part("suspicions"))
+        self.examiner.restore(state["examiner"])
+        self.doubted = checkpoint.part("doubted")["rows"].numpy()
+        self.at, self.step, self.measured = Position(**state["at"]), state["step"], state["measured"]
+        return float(state["seconds"])
+
+    def _end(self, why: Why, text: str) -> Trained:
+        best_epoch = self.examiner.best_epoch
+        self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
+        best = self.root / BEST
+        return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
+
+
+def _check_settings(root: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    now = json.loads(json.dumps(now))
+    others = [name for name in now if name not in _MAY_DIFFER and now[name] != before.get(name)]
+    if others:
+        told = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in others)
+        raise CheckpointError(
+            f"{root} holds a run with other settings ({told}): take the same, another --out, "
+            "or begin again with --fresh"
+        )
+
+
+def _sentence(epoch: int, held_out: dict[str, Any], best: bool) -> str:
+    figures = f"accuracy {held_out['accuracy']:.4f}, TAR at FAR 1e-3 {held_out['tar']['0.001']:.4f}, "
+    figures += f"at 1e-4 {held_out['tar']['0.0001']:.4f}"
+    if held_out["dir"] is not None:
+        figures += f", DIR at FAR 1 % {held_out['dir']['0.01']:.4f}"
+    when = f"After epoch {epoch}" if epoch else "Before training"
+    return (
+        f"{when}: {figures} on {held_out['people']:,} people held out{', the best so far' if best and epoch else ''}."
+    )
