@@ -62,6 +62,7 @@ def _own_errors() -> tuple[type[Exception], ...]:
     from trainer.onnx_graph import OnnxError
     from trainer.processes import MachineError
     from trainer.run_folder import RunError
+    from trainer.settings import SettingsError
     from trainer.sface_network import SFaceFileError
     from trainer.start import StartError
     from trainer.weights import WeightFileError
@@ -69,7 +70,8 @@ def _own_errors() -> tuple[type[Exception], ...]:
     return (
         AlbumError, CheckpointError, CropsError, DeviceError, DlibFileError, EvaluationError, GroupsError,
         MachineError, OnnxError, PartsError, PeopleError, PlotsUnavailable, RemovalError, RunError, SFaceFileError,
-        ShardError, StartError, UnknownModel, WeightFileError, WeightsError, OSError, sqlite3.OperationalError,
+        SettingsError, ShardError, StartError, UnknownModel, WeightFileError, WeightsError, OSError,
+        sqlite3.OperationalError,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from embedder.align import crop_faces
 from embedder.decode import DecodeError, Photo
 from embedder.detect import Faces
 from embedder.scan import PhotoFile
-from trainer.crops import CropsError, CropsSettings, read_crops_settings, write_crops_settings
+from trainer.crops import UNNAMED, CropsError, CropsSettings, read_crops_settings, write_crops_settings
 
 MANIFEST = "crops.jsonl"
 _CHUNK = 32  # photos
@@ -30,7 +30,7 @@ _LONGEST_STEM = 60
 
 @dataclass(frozen=True)
 class Face:
-    """A face to be cut out: whose it is, its landmarks, float (5, 2), its box and confidence."""
+    """A face to be cut out: whose it is ("" if nobody said), its landmarks, float (5, 2), its box and confidence."""
 
     person: str
     landmarks: np.ndarray
@@ -145,9 +145,13 @@ def central(faces: Faces, width: int, height: int) -> tuple[int | None, str | No
 
 
 def folder_name(person: str) -> str:
-    """Write a person's name so that it can be a folder's."""
+    """Write a person's name so that it can be a folder's; two names never have the same one. "" is nobody's."""
+    if not person:
+        return UNNAMED
     name = "".join("_" if c in '/\\:*?"<>|' or ord(c) < 32 else c for c in person).strip(" ")
-    return f"_{name}" if name.startswith((".", "_")) or not name else name
+    if name == person and not name.startswith((".", "_")):
+        return name
+    return f"~{name}-{hashlib.sha256(person.encode()).hexdigest()[:6]}"
 
 
 def _known(out: Path) -> dict[str, list[Any]]:

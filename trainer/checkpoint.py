@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,35 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path} is no checkpoint of version {_VERSION}, which this visavis reads: begin again with --fresh"
         )
     return Checkpoint(tensors, state)
+
+
+def check_same_run(
+    checkpoint: Checkpoint, root: Path, settings: Mapping[str, Any], crops: str, *, may_differ: Collection[str]
+) -> None:
+    """Refuse to go on with a run under other settings, or with other crops.
+
+    Args:
+        checkpoint: its state has "settings" and "crops".
+        root: the run's folder, for the message.
+        settings: of now.
+        crops: ``contents_digest`` of now.
+        may_differ: settings that may be others.
+    Raises:
+        CheckpointError: names what is different.
+    """
+    before, now = checkpoint.state["settings"], json.loads(json.dumps(settings))
+    others = [name for name in now if name not in may_differ and now[name] != before.get(name)]
+    if others:
+        told = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in others)
+        raise CheckpointError(
+            f"{root} holds a run with other settings ({told}): take the same, another --out, "
+            "or begin again with --fresh"
+        )
+    if checkpoint.state["crops"] != crops:
+        raise CheckpointError(
+            f"the folder of crops holds others than when {root} was begun: take another --out, "
+            "or begin again with --fresh"
+        )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

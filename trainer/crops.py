@@ -73,7 +73,7 @@ class Names:
         for name in names:
             content += os.fsencode(name)
             ends.append(len(content))
-        self._content, self._ends = bytes(content), np.frombuffer(ends, np.int64)
+        self._content, self._ends = content, np.frombuffer(ends, np.int64)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -82,7 +82,7 @@ class Names:
         if not 0 <= number < len(self._ends):
             raise IndexError(f"there is no name {number} among {len(self._ends)}")
         start = int(self._ends[number - 1]) if number else 0
-        return os.fsdecode(self._content[start : int(self._ends[number])])
+        return os.fsdecode(bytes(self._content[start : int(self._ends[number])]))
 
     def __iter__(self) -> Iterator[str]:
         return (self[number] for number in range(len(self)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ _IDENTIFICATION_FARS = (0.01,)
 _ENOUGH_IMPOSTORS = 10_000  # with fewer pairs of strangers a FAR of 1e-4 is no pair at all
 _PAIRS = 3_000  # of each kind, of which the accuracy is taken
 _FOLDS = 10
+_OF_ONE_PERSON = 12  # crops, of which pairs are made
 _KNOWN, _GALLERY = 4, 2  # whoever has so many crops is known, by so many of them
 _CPU_BATCH, _CUDA_BATCH = 16, 256
 
@@ -140,24 +142,37 @@ def held_out_figures(embeddings: NDArray[np.float32], labels: NDArray[np.int64])
     )
 
 
-def _accuracy(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Accuracy on pairs drawn by a fixed seed, as many of one person as of two."""
+def draw_pairs(labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Draw, by a fixed seed, at most 3,000 pairs of one person and as many of two.
+
+    Args:
+        labels: int64 (N,), the person of each crop; at least two people, and one of them with two crops.
+    Returns:
+        (int64 (P, 2) places, bool (P,) whether a pair is one person).
+    """
     random = np.random.default_rng(0)
-    same = np.array([(a, b) for person in np.unique(labels) for a, b in _pairs_of(labels, person)], np.int64)
+    order = np.argsort(labels, kind="stable")
+    starts = np.flatnonzero(np.diff(labels[order], prepend=labels[order[0]] - 1))
+    # Of people with very many crops only the first ones are paired.
+    groups = [group[:_OF_ONE_PERSON].tolist() for group in np.split(order, starts[1:])]
+    same = np.array([pair for group in groups for pair in combinations(group, 2)], np.int64)
     same = same[random.permutation(len(same))[:_PAIRS]]
     different = random.integers(len(labels), size=(20 * len(same) + 100, 2))
     different = different[labels[different[:, 0]] != labels[different[:, 1]]][: len(same)]
-    both = np.concatenate([same, different])
-    similarities = (embeddings[both[:, 0]] * embeddings[both[:, 1]]).sum(axis=1)
-    is_same = np.arange(len(both)) < len(same)
-    folds = np.concatenate([np.arange(len(same)), np.arange(len(different))]) % min(_FOLDS, max(2, len(same)))
-    return accuracy_by_fold(similarities, is_same, folds).mean if len(np.unique(folds)) > 1 else float("nan")
+    return np.concatenate([same, different]), np.arange(len(same) + len(different)) < len(same)
 
 
-def _pairs_of(labels: NDArray[np.int64], person: int, most: int = 60) -> list[tuple[int, int]]:
-    """List the pairs of a person's crops; of people with very many crops only those of the first ones."""
-    rows = np.flatnonzero(labels == person)[: round((2 * most) ** 0.5) + 1].tolist()
-    return [(a, b) for place, a in enumerate(rows) for b in rows[place + 1 :]]
+def accuracy_on_pairs(scores: NDArray[np.floating], same: NDArray[np.bool_]) -> float:
+    """Accuracy on pairs as ``draw_pairs`` gives them, the threshold of each tenth from the others; NaN for one pair."""
+    count = int(same.sum())
+    place = np.where(same, np.cumsum(same), np.cumsum(~same)) - 1
+    folds = place % min(_FOLDS, max(2, count))
+    return accuracy_by_fold(scores, same, folds).mean if len(np.unique(folds)) > 1 else float("nan")
+
+
+def _accuracy(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    pairs, same = draw_pairs(labels)
+    return accuracy_on_pairs((embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(axis=1), same)
 
 
 def _identification(

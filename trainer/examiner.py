@@ -11,11 +11,15 @@ from torch import nn
 
 from trainer.evaluate import HeldOut, embed_crops, held_out_figures
 from trainer.material import Material
+from trainer.measures import compare_measures
 from trainer.processes import Processes
 from trainer.run_folder import BEST
 from trainer.settings import TrainSettings
 from trainer.start import Start
 from trainer.weights import Description, save_weights
+
+# Crops to which DeepFace's measures are fitted, about.
+_FITTED = 4_000
 
 
 @dataclass
@@ -55,6 +59,18 @@ class Examiner:
         self.best, self.best_epoch = self.last, epoch
         self.write(BEST, network, epoch)
         return True
+
+    def compare_measures(self, network: nn.Module, processes: Processes) -> dict[str, float] | None:
+        """Judge cosine beside DeepFace's measures (``trainer.measures``); None if too few people are held out."""
+        if self.last is None:
+            return None
+        folder = self.material.folder
+        some = self.material.trained[:: max(1, len(self.material.trained) // _FITTED)]
+        both = [
+            (embed_crops(network, folder, rows, processes.device, bfloat16=self.bfloat16), folder.labels[rows])
+            for rows in (some, self.material.held_out)
+        ]
+        return compare_measures(both[0], both[1])
 
     def write(self, name: str, network: nn.Module, epoch: int) -> None:
         """Write a network as a weight file, with the figures of the last examination."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainer.settings import TrainSettings
+from trainer.settings import SettingsError, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def freeze(network: nn.Module, settings: TrainSettings) -> None:
     """Keep the weights of the first layers as they are.
 
     Raises:
-        ValueError: if no layer would be left to train.
+        SettingsError: if no layer would be left to train.
     """
     layers = layers_of(network)
     if settings.freeze >= len(layers):
-        raise ValueError(f"freezing {settings.freeze} layers leaves nothing to train: there are {len(layers)}")
+        raise SettingsError(f"freezing {settings.freeze} layers leaves nothing to train: there are {len(layers)}")
     for _, layer in layers[: settings.freeze]:
         layer.requires_grad_(False)
 

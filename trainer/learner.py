@@ -80,7 +80,7 @@ class Learner:
             processes: that share the batches.
             bfloat16: whether a step computes in it.
         Raises:
-            ValueError: if no layer would be trained.
+            SettingsError: if no layer would be trained.
         """
         device = processes.device
         self.settings, self._device, self._bfloat16 = settings, device, bfloat16
@@ -139,7 +139,7 @@ class Learner:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             outcome = self._backward(crops, loss)
         norm = self._clip()
-        finite = bool(torch.isfinite(norm) & torch.isfinite(outcome.loss.detach()))
+        finite = bool(torch.isfinite(norm) & torch.isfinite(outcome.loss))
         if finite:
             self._optimizer.step()
             if self.average is not None:
@@ -157,7 +157,7 @@ class Learner:
         outcome = loss(self._shared(crops.float()))
         with torch.autocast(self._device.type, enabled=False):
             outcome.loss.backward()  # type: ignore[no-untyped-call]
-        return outcome
+        return replace(outcome, loss=outcome.loss.detach())
 
     def _loss(self, rows: Tensor, lesson: Lesson) -> tuple[Outcome, Tensor]:
         """Give the loss of a batch (what is reported is the recipe's), and the distance to the teacher."""

@@ -113,8 +113,7 @@ class Loader:
         except CropsError as error:
             complaint = str(error)
         label = self.folder.labels[row]
-        others = np.flatnonzero(self.folder.labels == label) if label >= 0 else np.arange(row + 1, row + 5)
-        for other in others[others < len(self.folder)].tolist():
+        for other in np.flatnonzero(self.folder.labels == label).tolist():
             if other != row:
                 try:
                     return read_crop(self.folder.path(other), side), complaint

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from trainer.crops import CropsError, CropsFolder
 from trainer.loader import Sampler
 from trainer.sampler import CropSampler, PeopleSampler
-from trainer.settings import TrainSettings
+from trainer.settings import SettingsError, TrainSettings
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int
 
     Raises:
         CropsError: if there is too little to train on; says what there is and what to do.
-        ValueError: if a batch cannot be divided among the processes.
+        SettingsError: if a batch cannot be divided among the processes.
     """
     out = folder.held_out(settings.held_out)
     named = folder.labels >= 0
@@ -62,7 +62,7 @@ def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int
     labels = np.full(len(folder), -1, np.int64)
     labels[chosen] = numbers
     if settings.people % processes:
-        raise ValueError(f"{settings.people} people of a batch cannot be divided among {processes} processes evenly")
+        raise SettingsError(f"{settings.people} people of a batch cannot be divided among {processes} processes evenly")
     sampler = PeopleSampler(labels, people=settings.people, crops=settings.crops, seed=settings.seed)
     return Material(folder, labels, people, np.flatnonzero(chosen), held_out, sampler)
 
@@ -98,7 +98,7 @@ def _without_names(
     trained = np.flatnonzero(rest)
     size = settings.people * settings.crops
     if size % processes:
-        raise ValueError(f"{size} crops of a batch cannot be divided among {processes} processes evenly")
+        raise SettingsError(f"{size} crops of a batch cannot be divided among {processes} processes evenly")
     if len(trained) < size:
         raise CropsError(
             f"{folder.root} has {len(folder)} crops, {len(held_out)} of people who are held out. That leaves "

@@ -55,7 +55,8 @@ class Reporter:
         self.files = RunFolder(root, silent=not first)
         self._listener, self._first, self._root = listener, first, root
         self._curves = TensorBoardFiles(root, step=0, wanted=False)
-        self._began, self._before, self._crops = time.monotonic(), 0.0, 0
+        self._began, self._before = time.monotonic(), 0.0
+        self._counted_from, self._crops = self._began, 0
 
     @property
     def seconds(self) -> float:
@@ -78,7 +79,8 @@ class Reporter:
 
     def step(self, step: int, epoch: int, figures: Mapping[str, Any]) -> None:
         """Write the figures of a step."""
-        rate = self._crops / max(1e-9, time.monotonic() - self._began)
+        rate = self._crops / max(1e-9, time.monotonic() - self._counted_from)
+        self._counted_from, self._crops = time.monotonic(), 0
         self.files.log("step", step=step, epoch=epoch, **figures, crops_per_second=rate, seconds=self.seconds)
         self._curves.add("step", figures, step)
 
@@ -86,6 +88,7 @@ class Reporter:
         """Write the figures of an epoch."""
         self.files.log("epoch", step=step, epoch=epoch, **figures, seconds=self.seconds)
         self._curves.add("epoch", figures, step)
+        self._counted_from, self._crops = time.monotonic(), 0  # measuring is no step
 
     def event(self, what: str, text: str, *, step: int, epoch: int) -> None:
         """Write something out of the ordinary, and say it."""

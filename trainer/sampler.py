@@ -54,15 +54,16 @@ class PeopleSampler:
         self._labels = np.asarray(labels)
         if self._labels.ndim != 1 or not np.issubdtype(self._labels.dtype, np.integer):
             raise ValueError("labels must be one whole number for each crop")
-        order = np.argsort(self._labels, kind="stable")
-        persons, starts = np.unique(self._labels[order], return_index=True)
-        groups = np.split(order, starts[1:])
-        self._crops_of = [rows for person, rows in zip(persons, groups, strict=True) if person >= 0]
+        # The crops by person, and where each person's begin and end: one array for a million people, too.
+        self._rows = np.argsort(self._labels, kind="stable")
+        persons, starts = np.unique(self._labels[self._rows], return_index=True)
+        self._ends = np.append(starts[1:], len(self._rows))[persons >= 0]
+        self._starts = starts[persons >= 0]
         if people < 2 or crops < 1:
             raise ValueError(f"a batch needs at least 2 people and 1 crop of each, not {people} and {crops}")
-        if len(self._crops_of) < people:
+        if len(self._starts) < people:
             raise ValueError(
-                f"there are {len(self._crops_of)} people, but a batch wants {people}: "
+                f"there are {len(self._starts)} people, but a batch wants {people}: "
                 "take fewer people in a batch, or add people"
             )
         if not 0 <= part < parts or people % parts:
@@ -73,7 +74,7 @@ class PeopleSampler:
     @property
     def batches_per_epoch(self) -> int:
         """So many that every person comes once."""
-        return -(-len(self._crops_of) // self._people)
+        return -(-len(self._starts) // self._people)
 
     def batch(self, at: Position) -> NDArray[np.int64]:
         """Give the crops of one batch, or this process's part of it: row numbers, int64 (P · K / parts,).
@@ -85,7 +86,7 @@ class PeopleSampler:
         """
         if not 0 <= at.batch < self.batches_per_epoch:
             raise ValueError(f"an epoch has {self.batches_per_epoch} batches; there is no number {at.batch}")
-        order = np.random.default_rng((self._seed, _PEOPLE, at.epoch)).permutation(len(self._crops_of))
+        order = np.random.default_rng((self._seed, _PEOPLE, at.epoch)).permutation(len(self._starts))
         chosen = np.take(order, range(at.batch * self._people, (at.batch + 1) * self._people), mode="wrap")
         return np.concatenate([self._crops_in_epoch(int(person), at.epoch) for person in chosen[self._mine]])
 
@@ -101,7 +102,7 @@ class PeopleSampler:
         return Position(at.epoch + 1, 0) if last else Position(at.epoch, at.batch + 1)
 
     def _crops_in_epoch(self, person: int, epoch: int) -> NDArray[np.int64]:
-        rows = self._crops_of[person]
+        rows = self._rows[self._starts[person] : self._ends[person]]
         hands = max(1, len(rows) // self._crops)  # epochs until the crops are shuffled anew
         round_number, hand = divmod(epoch, hands)
         shuffled = np.random.default_rng((self._seed, _CROPS, person, round_number)).permutation(rows)

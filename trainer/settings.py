@@ -14,6 +14,10 @@ Optimizer = Literal["adamw", "sgd"]
 Precision = Literal["auto", "bf16", "fp32"]
 
 
+class SettingsError(ValueError):
+    """Settings that do not go together, or not with the network or the number of processes."""
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """Settings of a run. Where it computes, and how many help, is in ``Machine``: that does not change the result.
@@ -95,21 +99,21 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.recipe is None and self.teacher is None:
-            raise ValueError("there is nothing to learn from: choose a recipe, a teacher, or both")
+            raise SettingsError("there is nothing to learn from: choose a recipe, a teacher, or both")
         if self.then is not None and (self.recipe is None or not 0 < self.switch_after < self.epochs):
-            raise ValueError(
+            raise SettingsError(
                 f"the second recipe follows a first one, after 1 to {self.epochs - 1} epochs, not {self.switch_after}"
             )
         whole = (self.people, self.crops, self.epochs, self.least_crops, self.log_every, self.checkpoint_every)
         if min(whole) < 1 or self.evaluate_every < 1:
-            raise ValueError(f"people, crops, epochs, least_crops and the intervals must be at least 1: {self}")
+            raise SettingsError(f"people, crops, epochs, least_crops and the intervals must be at least 1: {self}")
         if self.people < 2 or min(self.part, self.freeze, self.keep_triplets, self.clip) < 0:
-            raise ValueError("a batch needs 2 people; part, freeze, keep_triplets and clip must not be below 0")
+            raise SettingsError("a batch needs 2 people; part, freeze, keep_triplets and clip must not be below 0")
         if not self.rate > 0 or min(self.body_rate, self.layer_decay, self.classifier_rate) < 0:
-            raise ValueError(f"the rate must be above 0, its multiples not below: {self.rate}")
+            raise SettingsError(f"the rate must be above 0, its multiples not below: {self.rate}")
         shares = (self.warm_up, self.average, self.suspect_weight, self.held_out or 0, self.momentum)
         if not all(0 <= share <= 1 for share in shares) or self.average == 1 or self.held_out == 1:
-            raise ValueError(f"warm_up, average, suspect_weight, held_out and momentum are shares: {shares}")
+            raise SettingsError(f"warm_up, average, suspect_weight, held_out and momentum are shares: {shares}")
         for name in (self.recipe, self.then):
             if name is not None:
                 self.loss_settings(name)
@@ -122,14 +126,14 @@ class TrainSettings:
         """Give the settings of a recipe's loss. ``loss`` changes the last recipe's, not those of a warm-up.
 
         Raises:
-            ValueError: if there is no such recipe or no such setting.
+            SettingsError, ValueError: if there is no such recipe or no such setting.
         """
         settings = choose_recipe(name).settings
         if name != (self.then or self.recipe):
             return settings
         known = {entry.name for entry in fields(settings)}
         if unknown := self.loss.keys() - known:
-            raise ValueError(f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}")
+            raise SettingsError(f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}")
         return replace(settings, **self.loss)
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,7 +145,7 @@ class TrainSettings:
         """Read what ``as_dict`` gave.
 
         Raises:
-            ValueError: if a setting is missing, unknown or wrong.
+            SettingsError: if a setting is missing, unknown or wrong.
         """
         try:
             values = dict(content) | {
@@ -150,7 +154,7 @@ class TrainSettings:
             }
             return TrainSettings(**values)
         except (TypeError, KeyError) as error:
-            raise ValueError(f"these are no settings of this version of visavis: {error}") from error
+            raise SettingsError(f"these are no settings of this version of visavis: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -63,16 +63,19 @@ def begin(settings: TrainSettings, crops: CropsSettings) -> Start:
             )
         _check(start, crops)
         return start
-    wanted = NetworkSettings(
-        kind=settings.kind,
-        input_size=crops.size,
-        dimension=settings.dimension or 128,
-        width=settings.width or 32,
-        depths=settings.depths,
-        template=crops.template,
-    )
-    torch.manual_seed(settings.seed)
-    return Start(build_network(wanted).eval(), wanted, "", "random weights")
+    try:
+        wanted = NetworkSettings(
+            kind=settings.kind,
+            input_size=crops.size,
+            dimension=settings.dimension or 128,
+            width=settings.width or 32,
+            depths=settings.depths,
+            template=crops.template,
+        )
+        torch.manual_seed(settings.seed)
+        return Start(build_network(wanted).eval(), wanted, "", "random weights")
+    except ValueError as error:
+        raise StartError(f"{error}: see --dimension, --depths, and `visavis crops --network` or --size") from error
 
 
 def read_network(path: Path, template: tuple[tuple[float, float], ...] | None = None) -> Start:

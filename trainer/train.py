@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainer.checkpoint import Checkpoint, CheckpointError, contents_digest, load_checkpoint, save_checkpoint
+from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
 from trainer.evaluate import HeldOut
 from trainer.examiner import Examiner
@@ -73,7 +72,7 @@ def train(
         trainer.crops.CropsError: if there is too little to train on, or a crop cannot be read.
         trainer.checkpoint.CheckpointError: if the run cannot go on.
         trainer.start.StartError: if the first weights do not go with the crops. For others see ``begin``.
-        ValueError: if settings do not go together.
+        trainer.settings.SettingsError: if settings do not go together.
     """
     machine = machine or Machine()
     folder = read_crops_folder(crops)
@@ -108,6 +107,7 @@ class _Course:
             parts=processes.count,
             readers=machine.readers,
         )
+        self.digest = contents_digest(folder)
         self.journal = Journal(material, keep=settings.keep_triplets)
         self.examiner = Examiner(run, settings, material, start, bfloat16)
         self.report = Reporter(run, listener, first=processes.first)
@@ -143,6 +143,8 @@ class _Course:
             self._save()
         if self.processes.first:
             self.examiner.write(LAST, self.learner.result, self.settings.epochs)
+            if self.settings.recipe_in(self.settings.epochs) == "deepface":
+                self._compare_measures()
         return self._end("done", "")
 
     def _after(self, at: Position) -> Position:
@@ -158,7 +160,7 @@ class _Course:
             read_network(path, folder.settings.template),
             folder,
             self.material.trained,
-            self.root / TEACHER / f"{file_digest(path)}-{contents_digest(folder)}",
+            self.root / TEACHER / f"{file_digest(path)}-{self.digest}",
             self.processes,
             bfloat16=self.bfloat16,
             tell=lambda done, total: self.report.advance(Progress(done, total, "crops for the teacher")),
@@ -181,7 +183,7 @@ class _Course:
         if not step.finite:
             text = f"Step {self.step} is left out: the loss or its gradient was no number."
             self.report.event("skipped", text, step=self.step, epoch=epoch)
-        loss = float(step.outcome.loss.detach())
+        loss = float(step.outcome.loss)
         text = f"epoch {epoch} of {self.settings.epochs}, loss {loss:.4f}"
         self.report.advance(Progress(self.step, self.steps, "steps", text), crops=len(batch.rows))
         if step.finite and (self.step % self.settings.log_every == 0 or self.step == 1):
@@ -232,6 +234,14 @@ class _Course:
         self.measured = epoch
         self.processes.wait()
 
+    def _compare_measures(self) -> None:
+        """Judge DeepFace's own ways of comparing faces beside cosine."""
+        found = self.examiner.compare_measures(self.learner.result, self.processes)
+        if found is not None:
+            self.report.files.log("measures", step=self.step, epoch=self.settings.epochs, **found)
+            told = ", ".join(f"{name} {accuracy:.4f}" for name, accuracy in found.items())
+            self.report.say(f"Accuracy of the measures on people held out: {told}.")
+
     def _begin_or_go_on(self) -> None:
         """Make the run's folder, or read where the run stopped."""
         path, material = self.root / CHECKPOINT, self.material
@@ -264,7 +274,7 @@ class _Course:
             tensors["doubted/rows"] = torch.from_numpy(self.doubted)
             state = {
                 "settings": self.settings.as_dict(),
-                "crops": contents_digest(self.material.folder),
+                "crops": self.digest,
                 "step": self.step,
                 "at": asdict(self.at),
                 "measured": self.measured,
@@ -278,12 +288,7 @@ class _Course:
     def _restore(self, checkpoint: Checkpoint) -> float:
         """Put back what ``_save`` wrote; gives the seconds that the run has taken."""
         state = checkpoint.state
-        _check_settings(self.root, state["settings"], self.settings.as_dict())
-        if state["crops"] != contents_digest(self.material.folder):
-            raise CheckpointError(
-                f"{self.material.folder.root} holds other crops than when {self.root} was begun: "
-                "take another --out, or begin again with --fresh"
-            )
+        check_same_run(checkpoint, self.root, self.settings.as_dict(), self.digest, may_differ=_MAY_DIFFER)
         self.learner.restore(checkpoint.part)
         self.journal.restore(state["journal"], checkpoint.part("suspicions"))
         self.examiner.restore(state["examiner"])
@@ -296,17 +301,6 @@ class _Course:
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
         best = self.root / BEST
         return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
-
-
-def _check_settings(root: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    now = json.loads(json.dumps(now))
-    others = [name for name in now if name not in _MAY_DIFFER and now[name] != before.get(name)]
-    if others:
-        told = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in others)
-        raise CheckpointError(
-            f"{root} holds a run with other settings ({told}): take the same, another --out, "
-            "or begin again with --fresh"
-        )
 
 
 def _sentence(epoch: int, held_out: dict[str, Any], best: bool) -> str:

@@ -158,14 +158,13 @@ def _of_album(root: Path, all_faces: bool) -> list[Job]:
     from indexer.album import open_album
     from indexer.archive import read_archive
     from indexer.crops import Face, Job
-    from trainer.crops import UNNAMED
 
     archive = read_archive(open_album(root))
     by_photo: dict[str, list[Face]] = {}
     for row, person in enumerate(archive.persons.tolist()):
         if (person < 0 and not all_faces) or archive.ignored[row]:
             continue
-        name = archive.people.persons[person] if person >= 0 else UNNAMED
+        name = archive.people.persons[person] if person >= 0 else ""
         x, y, w, h = archive.box(row)
         face = Face(name, archive.faces.landmarks[row], (x, y, w, h), float(archive.faces.confidences[row]))
         by_photo.setdefault(archive.paths[row], []).append(face)

@@ -47,11 +47,14 @@ def train(
     """
     from trainer.reporter import Listener
     from trainer.settings import Machine
+    from trainer.tensorboard_files import tensorboard_is_there
     from trainer.train import train as run_training
 
     settings = _settings(options)
     machine = Machine(device, readers, threads)
     first = os.environ.get("RANK", "0") == "0"
+    if first and not tensorboard_is_there():
+        say("No TensorBoard files: they need the package tensorboard (`pip install visavis[train]`).")
     if fresh and first:
         _forget(out)
     with _stopping() as stop, steps_progress() as tell:
@@ -89,7 +92,7 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
             teacher=teacher,
             kind=kind or "small",
             init=init,
-            depths=tuple(int(part) for part in depths.split(",")) if depths else (),
+            depths=_numbers(depths),
             crops=options.pop("crops_each"),
             rate=rate,
             freeze_norm=init is not None if freeze_norm is None else freeze_norm,
@@ -105,6 +108,13 @@ def _weights(name: str | None) -> str | None:
     if name is None or name == "none":
         return None
     return str((locate(NETWORKS[name].weights) if name in NETWORKS else Path(name)).resolve())
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise click.UsageError(f"--depths {text}: expected whole numbers, as in 1,2,2") from error
 
 
 def _pair(text: str) -> tuple[str, float | str | None]:

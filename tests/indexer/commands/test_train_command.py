@@ -1,0 +1,113 @@
+"""`visavis train` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from tests.trainer.small_crops import write_crops
+from trainer.run_folder import BEST, CHECKPOINT, read_log, read_settings
+from trainer.weights import load_weights
+
+TINY = (
+    "--width", 4, "--depths", "1", "--dimension", 8, "--people", 3, "--crops-each", 2, "--epochs", 2,
+    "--threads", 1, "--precision", "fp32", "--device", "cpu",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory):
+    return write_crops(tmp_path_factory.mktemp("faces") / "crops")
+
+
+def test_a_run_gives_a_weight_file(crops, tmp_path, run):
+    result = run("train", crops, "--out", tmp_path / "run", *TINY, "--loss", "margin=none", "--loss", "sharpness=10")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == f"{tmp_path / 'run' / BEST}\n"
+    assert "After epoch 2: accuracy" in result.stderr
+    assert read_settings(tmp_path / "run")["settings"]["loss"] == {"margin": None, "sharpness": 10.0}
+    network, _ = load_weights(tmp_path / "run" / BEST)
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 8)
+    again = run("train", crops, "--out", tmp_path / "run", *TINY, "--rate", 0.5)
+    assert again.exit_code == 1
+    assert "holds a run with other settings" in again.stderr and "--fresh" in again.stderr
+    fresh = run("train", crops, "--out", tmp_path / "run", *TINY, "--rate", 0.01, "--fresh", "--json")
+    assert fresh.exit_code == 0, fresh.stderr
+    answer = json.loads(fresh.stdout)
+    assert answer["why"] == "done"
+    assert answer["held_out"]["people"] == 2
+    assert [line["kind"] for line in read_log(tmp_path / "run")].count("start") == 1
+
+
+def test_a_weight_file_is_trained_further(crops, tmp_path, run):
+    run("train", crops, "--out", tmp_path / "one", *TINY)
+    result = run("train", crops, "--out", tmp_path / "two", *TINY, "--init", tmp_path / "one" / BEST)
+    assert result.exit_code == 0, result.stderr
+    settings = read_settings(tmp_path / "two")["settings"]
+    assert (settings["kind"], settings["rate"], settings["freeze_norm"]) == ("small", 1e-4, True)
+    taught = run(
+        "train", crops, "--out", tmp_path / "three", *TINY, "--teacher", tmp_path / "one" / BEST, "--epochs", 1
+    )  # fmt: skip
+    assert taught.exit_code == 0, taught.stderr
+    assert read_settings(tmp_path / "three")["settings"]["recipe"] is None
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeypatch):
+    from trainer import train as module
+
+    real, steps = module.Learner.step, []
+
+    def interrupted(self, *arguments):
+        steps.append(1)
+        if len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(module.Learner, "step", interrupted)
+    result = run("train", crops, "--out", tmp_path / "run", *TINY)
+    assert result.exit_code == 130
+    assert "Saving after this step" in result.stderr
+    assert "the same command goes on from here" in result.stderr
+    assert (tmp_path / "run" / CHECKPOINT).exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    again = run("train", crops, "--out", tmp_path / "run", *TINY)
+    assert again.exit_code == 0, again.stderr
+    assert "Going on after 2 of 8 steps." in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--loss", "margin"), 2, "--loss margin: expected NAME=VALUE, as in margin=0.3"),
+        (("--loss", "magin=1"), 2, "batch-hard has no setting 'magin'; it has average, margin, sharpness"),
+        (("--then", "facenet", "--switch-after", 9), 2, "after 1 to 1 epochs, not 9"),
+        (("--init", "nowhere.safetensors"), 1, "there is no weight file"),
+        (("--people", 11), 1, "which leaves 10, and a batch wants 11: take fewer with --people 10"),
+        (("--network", "dlib", "--dimension", 128), 1, "dlib takes crops of 150 pixels and gives 128 numbers, not 32"),
+        (("--freeze", 50), 1, "freezing 50 layers leaves nothing to train"),
+        (("--device", "cuda:9"), 1, "--device cuda:9"),
+        (("--depths", "1,x"), 2, "--depths 1,x: expected whole numbers, as in 1,2,2"),
+    ],
+)
+def test_errors_say_what_to_do(crops, tmp_path, run, options, code, message):
+    result = run("train", crops, "--out", tmp_path / "run", *TINY, *options)
+    assert result.exit_code == code, result.output
+    assert message in result.stderr
+
+
+def test_a_folder_that_holds_no_crops_is_an_error(tmp_path, run):
+    result = run("train", tmp_path, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "is no folder of crops: it has no crops.json" in result.stderr
+    assert not (tmp_path / "run").exists()

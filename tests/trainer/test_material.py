@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+
+from tests.trainer.small_crops import write_crops
+from trainer.crops import UNNAMED, CropsError, read_crops_folder
+from trainer.material import choose_material
+from trainer.sampler import Position
+from trainer.settings import TrainSettings
+
+SETTINGS = TrainSettings(people=4, crops=2)
+
+
+def test_nobody_is_both_trained_on_and_held_out(tmp_path):
+    folder = read_crops_folder(write_crops(tmp_path / "crops", 12, [1, 2, 3, 4] * 3))
+    material = choose_material(folder, SETTINGS)
+    trained = {folder.people[label] for label in folder.labels[material.trained]}
+    held_out = {folder.people[label] for label in folder.labels[material.held_out]}
+    assert held_out == {"p08", "p11"}
+    assert trained == {f"p{n:02d}" for n in range(12)} - held_out - {"p00", "p04"}  # those have one crop
+    assert material.held_out_people == 2
+    assert sorted({material.name(label) for label in range(len(material.people))}) == sorted(trained)
+    for at in range(material.sampler.batches_per_epoch):
+        rows = material.sampler.batch(Position(0, at))
+        assert set(rows) <= set(material.trained)
+        assert [material.name(label) for label in material.labels[rows]] == [folder.paths[r][:3] for r in rows]
+
+
+def test_a_teacher_needs_no_names(tmp_path):
+    root = write_crops(tmp_path / "crops", 12, 1)
+    (root / "p00").rename(root / UNNAMED)
+    folder = read_crops_folder(root)
+    material = choose_material(folder, TrainSettings(recipe=None, teacher="t", people=2, crops=2))
+    dealt = np.concatenate([material.sampler.batch(Position(0, n)) for n in range(material.sampler.batches_per_epoch)])
+    assert set(dealt) == set(material.trained) == set(range(12)) - set(material.held_out)
+    assert len(material.trained) == 10
+    assert material.sampler.batches_per_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("counts", "settings", "message"),
+    [
+        ([1] * 12, SETTINGS, r"12 people: 2 are held out, 10 have fewer than 2 crops.*Most people here have "
+         r"one picture.*add photos of them, take --least-crops 1.*--teacher"),
+        ([4] * 12, TrainSettings(people=11), r"leaves 10, and a batch wants 11: take fewer with --people 10"),
+        ([4] * 12, TrainSettings(people=2, held_out=0.99), r"leaves [01], .*hold out fewer with --held-out"),
+        ([4] * 12, TrainSettings(recipe=None, teacher="t"), r"That leaves 40, and a batch wants 128: take fewer"),
+    ],
+)  # fmt: skip
+def test_too_little_says_what_to_do(tmp_path, counts, settings, message):
+    folder = read_crops_folder(write_crops(tmp_path / "crops", len(counts), counts))
+    with pytest.raises(CropsError, match=message):
+        choose_material(folder, settings)
+
+
+def test_one_crop_each_is_enough_if_asked_for(tmp_path):
+    folder = read_crops_folder(write_crops(tmp_path / "crops", 12, 1))
+    material = choose_material(folder, TrainSettings(people=4, crops=2, least_crops=1))
+    rows = material.sampler.batch(Position(0, 0))
+    assert (rows[::2] == rows[1::2]).all()
+
+
+def test_batches_must_divide_among_processes(crops):
+    folder = read_crops_folder(crops)
+    with pytest.raises(ValueError, match="4 people of a batch cannot be divided among 3 processes"):
+        choose_material(folder, SETTINGS, 3)
+    with pytest.raises(ValueError, match="8 crops of a batch cannot be divided among 3"):
+        choose_material(folder, TrainSettings(recipe=None, teacher="t", people=4, crops=2), 3)
