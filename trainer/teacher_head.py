@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-# Of the mean square of a feature: enough for a matrix that can be solved; ten times more costs accuracy.
+# Of the mean square of a feature: so much that the matrix can be solved, and no more.
 _RIDGE = 3e-4
 
 
