@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +22,7 @@ from trainer.schedule import follow, rate_at
 from trainer.settings import TrainSettings
 from trainer.start import Start
 from trainer.teacher import distillation
+from trainer.teacher_head import fit_head
 
 _Loss = Callable[[Tensor], Outcome]
 
@@ -103,6 +104,15 @@ class Learner:
     def result(self) -> nn.Module:
         """The network that is measured and kept: the running mean of the weights, where there is one."""
         return self.network if self.average is None else self.average
+
+    def begin_at_teacher(self, batches: Iterable[tuple[Tensor, Tensor]], processes: Processes) -> bool:
+        """Fit the head to the teacher, before the first step; see ``fit_head``, also for what is given back."""
+        if not fit_head(self.network, batches, bfloat16=self._bfloat16):
+            return False
+        processes.share(self.network.get_submodule("head").parameters())  # machines may differ in the last bit
+        if self.average is not None:
+            self.average.load_state_dict(self.network.state_dict())
+        return True
 
     def step(self, crops: Tensor, lesson: Lesson, number: int, steps: int) -> Step:
         """Learn from a batch.

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from trainer.dlib_network import DlibResNet
+from trainer.dlib_network import SMALLEST_CROP, DlibResNet
 from trainer.iresnet import IResNet
 from trainer.sface_network import SFaceNetwork
 from trainer.small_network import SmallNetwork
@@ -46,18 +46,22 @@ class NetworkSettings:
             raise ValueError(f"there is no network {self.kind!r}; there are {', '.join(get_args(Kind))}")
         if self.input_size < 32 or self.dimension < 1 or self.width < 1 or any(depth < 1 for depth in self.depths):
             raise ValueError(f"input_size must be at least 32, dimension, width and depths at least 1: {self}")
-        fixed = _FIXED.get(self.kind)
-        if fixed is not None and (self.input_size, self.dimension) != fixed:
-            raise ValueError(
-                f"{self.kind} takes crops of {fixed[0]} pixels and gives {fixed[1]} numbers, "
-                f"not {self.input_size} and {self.dimension}"
-            )
+        if self.kind in _SIZES:
+            least, most = _SIZES[self.kind]
+            if not least <= self.input_size <= most or self.dimension != _DIMENSION:
+                sizes = f"{most}" if least == most else f"{least} to {most}"
+                raise ValueError(
+                    f"{self.kind} takes crops of {sizes} pixels and gives {_DIMENSION} numbers, "
+                    f"not {self.input_size} and {self.dimension}"
+                )
         if len(self.template) != 5 or any(len(point) != 2 for point in self.template):
             raise ValueError("a template has five points (x, y)")
 
 
-# Input size and dimension of networks that exist with their weights.
-_FIXED: Mapping[str, tuple[int, int]] = MappingProxyType({"sface": (112, 128), "dlib": (150, 128)})
+# Of networks that exist with their weights: least and largest input size, pixels, and the dimension. dlib's own
+# weights want 150; with smaller crops they are a beginning.
+_SIZES: Mapping[str, tuple[int, int]] = MappingProxyType({"sface": (112, 112), "dlib": (SMALLEST_CROP, 150)})
+_DIMENSION = 128
 
 _BUILDERS: Mapping[Kind, Callable[[NetworkSettings], nn.Module]] = MappingProxyType(
     {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -40,6 +40,12 @@ class Processes:
         """Wait until all have come here."""
         if self.count > 1:
             dist.barrier()
+
+    def share(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Give all the values of the first one's tensors, in place."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), 0)
 
     def any(self, flag: bool) -> bool:
         """Tell all whether it is so for one of them."""

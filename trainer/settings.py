@@ -29,6 +29,7 @@ class TrainSettings:
         teacher: a weight file whose embeddings of the clean crop are to be matched; None for none.
         teacher_weight: of the distance to the teacher's embedding, beside the recipe's loss.
         relation_weight: of the difference between the network's and the teacher's similarities in a batch.
+        fit_head: begin with a last layer fitted to the teacher's embeddings, where the network's is linear.
         kind: of the network.
         dimension, width, depths: of the network, where it is not one that exists; 0 and () for its defaults.
         init: a weight file to begin with; None for random weights.
@@ -62,6 +63,7 @@ class TrainSettings:
     teacher: str | None = None
     teacher_weight: float = 1.0
     relation_weight: float = 10.0
+    fit_head: bool = True
     kind: Kind = "small"
     dimension: int = 0
     width: int = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from trainer.fast_layers import PReLU, StridedDepthwise
 from trainer.onnx_graph import load_onnx
 
 # (channels, stride) of each pair of a depthwise and a 1×1 convolution.
@@ -46,10 +47,12 @@ class SFaceNetwork(nn.Module):
 
 
 def _layer(channels_in: int, channels_out: int, *, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(
-        channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+    convolution = (
+        nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, groups=groups, bias=False)
+        if stride == 1
+        else StridedDepthwise(channels_in)
     )
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out, eps=1e-3), nn.PReLU(channels_out))
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels_out, eps=1e-3), PReLU(channels_out))
 
 
 def load_sface(path: Path) -> SFaceNetwork:

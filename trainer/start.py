@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,9 @@ def begin(settings: TrainSettings, crops: CropsSettings) -> Start:
     """
     if settings.init is not None:
         start = read_network(Path(settings.init), crops.template)
+        if Path(settings.init).suffix == ".dat" and crops.size < start.settings.input_size:
+            smaller = replace(start.settings, input_size=crops.size)
+            start = replace(start, settings=smaller, origin=f"{start.origin} at {crops.size} pixels")
         if start.settings.kind != settings.kind:
             raise StartError(
                 f"{settings.init} holds the network {start.settings.kind!r}, but --network is {settings.kind}"

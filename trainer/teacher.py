@@ -8,7 +8,7 @@ share the work.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.crops import CropsFolder
+from trainer.crops import CropsFolder, inner
 from trainer.evaluate import embed_crops
+from trainer.loader import clean_batches
 from trainer.losses.outcome import full_precision
 from trainer.processes import Processes
 from trainer.start import Start
 
 _BLOCK = 2048  # crops
+_ENOUGH, _FITTED_AT_ONCE = 20_000, 32  # crops to fit a last layer to
 
 Template = tuple[tuple[float, float], ...]
 
@@ -47,6 +49,21 @@ class Teaching:
         places = np.searchsorted(self.rows, rows)
         chosen = [self.blocks[place // _BLOCK][place % _BLOCK] for place in places.tolist()]
         return functional.normalize(torch.from_numpy(np.stack(chosen).astype(np.float32)).to(device))
+
+
+def clean_lessons(teaching: Teaching, folder: CropsFolder, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield crops as they are, and what the teacher says of them; of very many only some, evenly chosen.
+
+    Yields:
+        (crops float (n, 3, size, size), wanted float32 (n, D), unit rows).
+    Raises:
+        trainer.crops.CropsError: if a crop cannot be read.
+    """
+    rows = teaching.rows[:: -(-len(teaching.rows) // _ENOUGH)] if len(teaching.rows) else teaching.rows
+    batches = clean_batches(folder, rows, _FITTED_AT_ONCE, lambda crop: inner(crop, folder.settings))
+    for number, crops in enumerate(batches):
+        some = rows[number * _FITTED_AT_ONCE :][: len(crops)]
+        yield crops.to(device).float(), teaching.of(some, device)
 
 
 def distillation(embeddings: Tensor, wanted: Tensor, relation_weight: float) -> Tensor:

@@ -24,7 +24,7 @@ from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER, forget_run
 from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
 from trainer.start import StartError, begin, file_digest, read_network
-from trainer.teacher import Teaching, teach
+from trainer.teacher import Teaching, clean_lessons, teach
 
 Why = Literal["done", "interrupted", "collapsed", "broken"]
 
@@ -126,6 +126,10 @@ class _Course:
         """Train to the end, or until somebody or something stops it."""
         self._begin_or_go_on()
         teaching = self._teach()
+        if teaching is not None and self.settings.fit_head and self.step == 0:
+            lessons = clean_lessons(teaching, self.material.folder, self.processes.device)
+            if self.learner.begin_at_teacher(lessons, self.processes):
+                self.report.say("The last layer is fitted to the teacher's embeddings.")
         self._measure_if_due()
         while self.at.epoch < self.settings.epochs:
             for batch in self.loader.batches(self.at):

@@ -29,6 +29,9 @@ _OPTIONS = (
     _option("teacher", str, None, "dlib, sface or a weight file whose embeddings are to be matched: needs no names."),
     _option("teacher-weight", float, 1.0, "Of the teacher beside a recipe's loss."),
     _option("relation-weight", float, 10.0, "Of the similarities within a batch beside the teacher's embeddings."),
+    click.option(
+        "--fit-head/--keep-head", default=True, show_default=True, help="Begin with a head fitted to the teacher."
+    ),
     _option("network", _CHOICES["kind"], None, "Which network. [default: that of --init, else small]"),
     _option("init", str, "none", "First weights: dlib, sface, a weight file, or none for random ones."),
     _option("dimension", _AT_LEAST_1, 128, "Numbers of an embedding."),

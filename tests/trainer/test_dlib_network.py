@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from trainer.dlib_network import DlibFileError, DlibResNet, load_dlib
+from trainer.dlib_network import SMALLEST_CROP, DlibFileError, DlibResNet, load_dlib
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of dlib's bindings, while they are imported
@@ -117,3 +118,14 @@ def test_other_files_are_refused(tmp_path: Path, weights: Callable[[str], Path])
     read(b"con_4affine_fc_2" * 9, tmp_path)
     with pytest.raises(DlibFileError, match="does not hold dlib's face network"):
         load_dlib(weights("sface"))
+
+
+@pytest.mark.parametrize("size", [SMALLEST_CROP, 103, 112, 149])
+def test_smaller_crops_look_alike(network: DlibResNet, portrait_crops: Callable[[str], np.ndarray], size: int):
+    """The same weights take smaller crops; the two portraits stay nearer to themselves than to each other."""
+    chips = portrait_crops("dlib")
+    small = np.stack([cv2.resize(chip, (size, size), interpolation=cv2.INTER_AREA) for chip in chips])
+    whole, shrunk = embed(network, chips), embed(network, small)
+    distances = np.linalg.norm(whole[:, None] - shrunk[None], axis=2)
+    assert shrunk.shape == (2, 128)
+    assert (distances.diagonal() < distances[[0, 1], [1, 0]]).all()

@@ -93,8 +93,10 @@ def test_sface_has_27_convolutions():
 def test_wrong_settings():
     with pytest.raises(ValueError, match="no network 'vgg'; there are small, iresnet, sface, dlib"):
         NetworkSettings("vgg")
-    with pytest.raises(ValueError, match="dlib takes crops of 150 pixels and gives 128 numbers, not 112 and 128"):
-        NetworkSettings("dlib")
+    with pytest.raises(ValueError, match="dlib takes crops of 87 to 150 pixels and gives 128 numbers, not 80 and 128"):
+        NetworkSettings("dlib", input_size=80)
+    with pytest.raises(ValueError, match="sface takes crops of 112 pixels and gives 128 numbers, not 112 and 64"):
+        NetworkSettings("sface", dimension=64)
     with pytest.raises(ValueError, match="input_size must be at least 32"):
         NetworkSettings("small", input_size=8)
     with pytest.raises(ValueError, match="five points"):

@@ -60,6 +60,18 @@ def test_the_makers_files_are_read(weights):
     assert (start.settings.kind, start.settings.template) == ("sface", ARCFACE_TEMPLATE)
 
 
+def test_dlibs_weights_begin_a_faster_network_of_smaller_crops(weights):
+    """Its crops decide; what is too small for its layers is refused."""
+    settings = TrainSettings(init=str(weights("dlib")), kind="dlib")
+    start = begin(settings, CropsSettings(103, 14, ARCFACE_TEMPLATE, "dlib"))
+    assert (start.settings.input_size, start.settings.dimension) == (103, 128)
+    assert start.origin.endswith(".dat at 103 pixels")
+    with torch.inference_mode():
+        assert start.network(torch.zeros(2, 3, 103, 103)).shape == (2, 128)
+    with pytest.raises(ValueError, match="dlib takes crops of 87 to 150 pixels"):
+        begin(settings, CropsSettings(64, 14, ARCFACE_TEMPLATE, "dlib"))
+
+
 def test_a_file_is_named_by_its_content(weight_file, tmp_path):
     copy = tmp_path / "copy"
     copy.write_bytes(weight_file.read_bytes())

@@ -94,7 +94,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeyp
         (("--then", "facenet", "--switch-after", 9), 2, "after 1 to 1 epochs, not 9"),
         (("--init", "nowhere.safetensors"), 1, "there is no weight file"),
         (("--people", 11), 1, "which leaves 10, and a batch wants 11: take fewer with --people 10"),
-        (("--network", "dlib", "--dimension", 128), 1, "dlib takes crops of 150 pixels and gives 128 numbers, not 32"),
+        (("--network", "dlib", "--dimension", 128), 1, "dlib takes crops of 87 to 150 pixels and gives 128"),
         (("--freeze", 50), 1, "freezing 50 layers leaves nothing to train"),
         (("--device", "cuda:9"), 1, "--device cuda:9"),
         (("--depths", "1,x"), 2, "--depths 1,x: expected whole numbers, as in 1,2,2"),
