@@ -31,7 +31,8 @@ from embedder.decode import DecodeError, decode
 from embedder.detect import FaceDetector
 from embedder.device import choose_compute
 from embedder.pretrained import NETWORKS, WEIGHT_FILES, locate
-from indexer.evaluation.clustering import cluster_faces, neighbour_lists, no_facts, settings_for
+from indexer.evaluation.clustering import cluster_faces, no_facts, settings_for
+from indexer.grouping.neighbour_lists import new_lists
 from trainer.crops import CropsFolder, CropsSettings, inner, read_crop, read_crops_folder
 from trainer.evaluate import held_out_figures, prepared
 from trainer.metrics import clustering_figures, share_at_or_above, thresholds_at_far
@@ -101,7 +102,8 @@ def measure(clean: Floats, hard: Floats, people: NDArray[np.int64], space: str) 
     found = held_out_figures(clean, people)
     assert found is not None
     labels = np.unique(people, return_inverse=True)[1]
-    groups = cluster_faces(*neighbour_lists(clean), no_facts(len(labels)), settings_for(space)).labels
+    lists, nothing = new_lists(clean), no_facts(len(labels))
+    groups = cluster_faces(lists.neighbours, lists.similarities, nothing, settings_for(space)).labels
     across, same = clean @ hard.T, labels[:, None] == labels[None]
     threshold = thresholds_at_far(across[~same], [_FAR])
     genuine = across[same & ~np.eye(len(labels), dtype=np.bool_)]
