@@ -21,7 +21,8 @@ class PReLU(nn.PReLU):
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled() and input.device.type == "cpu":
             return _Sloped.apply(input, self.weight)  # type: ignore[no-untyped-call, no-any-return]
-        return torch.prelu(input, self.weight.to(input.dtype))
+        same = self.weight.dtype == input.dtype  # a conversion would stand in what is exported
+        return torch.prelu(input, self.weight if same else self.weight.to(input.dtype))
 
 
 class _Sloped(torch.autograd.Function):

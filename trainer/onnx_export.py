@@ -70,7 +70,8 @@ def export_onnx(path: Path, network: nn.Module, description: Description) -> Non
     settings = description.network
     size = settings.input_size
     example = (torch.zeros(2, 3, size, size),)
-    program = torch.export.export(network, example, dynamic_shapes=({0: torch.export.Dim("faces")},))
+    with torch.no_grad():  # some layers take another way while they are trained
+        program = torch.export.export(network, example, dynamic_shapes=({0: torch.export.Dim("faces")},))
     writer = _Writer()
     result = _write_nodes(writer, program)
     writer.nodes.append(helper.make_node("Identity", [result], ["embeddings"]))

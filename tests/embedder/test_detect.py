@@ -14,7 +14,16 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedder.detect import DetectSettings, FaceDetector, Faces, decode_maps, overlaps, shrink, suppress_overlaps
+from embedder.detect import (
+    DetectSettings,
+    FaceDetector,
+    Faces,
+    agreed_landmarks,
+    decode_maps,
+    overlaps,
+    shrink,
+    suppress_overlaps,
+)
 from embedder.device import Compute
 
 # Marked by hand in the portraits: eyes, nose, corners of the mouth; then the box, from the hairline to the chin.
@@ -307,7 +316,7 @@ def test_faces_in_the_padding_are_none(detector: FaceDetector, monkeypatch: pyte
 
 
 def test_the_surest_face_comes_first_and_overlaps_are_dropped(detector: FaceDetector, monkeypatch: pytest.MonkeyPatch):
-    with_maps(monkeypatch, detector, {(5, 5): 0.6, (5, 6): 0.7, (5, 12): 0.9, (12, 5): 0.34})
+    with_maps(monkeypatch, detector, {(5, 5): 0.6, (5, 6): 0.7, (5, 12): 0.9, (12, 5): 0.28})
     (faces,) = detector.detect([np.zeros((64, 64, 3), np.uint8)])
     np.testing.assert_allclose(faces.confidences, [0.9, 0.7])
     np.testing.assert_allclose(faces.boxes_xywh[:, 0], [42, 18], rtol=1e-6)
@@ -320,3 +329,15 @@ def test_settings_are_obeyed(detector: FaceDetector, monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(faces.confidences, [0.7, 0.6, 0.2])
     np.testing.assert_allclose(faces.boxes_xywh[:, 0], [36, 28, 68], rtol=1e-6)
     np.testing.assert_allclose(faces.boxes_xywh[:, 2:], 32, rtol=1e-6)
+
+
+def test_landmarks_are_what_the_cells_of_a_face_agree_on():
+    """Weighted by the cube of the confidence; cells of other faces have no say."""
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [40, 0, 10, 10], [6, 0, 10, 10]], np.float32)
+    landmarks = np.stack([np.full((5, 2), value, np.float32) for value in (1, 4, 100, 50)])
+    confidences = np.array([0.8, 0.4, 0.9, 0.7], np.float32)
+    agreed = agreed_landmarks(np.array([2, 0]), boxes, landmarks, confidences)
+    assert agreed.dtype == np.float32
+    np.testing.assert_allclose(agreed[0], 100)
+    np.testing.assert_allclose(agreed[1], (0.8**3 * 1 + 0.4**3 * 4) / (0.8**3 + 0.4**3), rtol=1e-6)
+    assert agreed_landmarks(np.empty(0, np.int64), boxes, landmarks, confidences).shape == (0, 5, 2)

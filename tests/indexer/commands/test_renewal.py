@@ -207,7 +207,7 @@ def test_a_killed_process_goes_on_where_it_stopped(album: Path, dlib_album: Path
 
 def test_photos_that_are_not_there_stop_it_before_anything_happens(sface_album, run, tmp_path, monkeypatch) -> None:
     album = Path(shutil.copytree(sface_album, tmp_path / "album"))
-    monkeypatch.setattr("indexer.removal._is_missing", lambda text: "together" in text)
+    monkeypatch.setattr("indexer.removal.is_missing", lambda text: "together" in text)
     result = run("index", "--model", "dlib", "--album", album)
     assert result.exit_code == 1
     assert "1 photo with 2 faces of the album cannot be embedded again" in result.stderr

@@ -63,7 +63,7 @@ def test_a_weight_file_is_trained_further(crops, tmp_path, run):
     assert read_settings(tmp_path / "three")["settings"]["recipe"] is None
 
 
-def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeypatch):
+def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeypatch, request):
     from trainer import train as module
 
     real, steps = module.Learner.step, []
@@ -75,6 +75,8 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeyp
         return real(self, *arguments)
 
     monkeypatch.setattr(module.Learner, "step", interrupted)
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it starts behind ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, former))
     result = run("train", crops, "--out", tmp_path / "run", *TINY)
     assert result.exit_code == 130
     assert "Saving after this step" in result.stderr
