@@ -21,7 +21,6 @@ from embedder.int8 import quantize
 from trainer.onnx_graph import fuse_batch_norm, load_onnx
 
 _STRIDE = 4  # pixels of the photo in one cell of the heat map
-_SAME_FACE = 0.5  # IoU above which two cells mean one face
 _MULTIPLE = 32  # the network halves its input five times
 
 
@@ -112,9 +111,8 @@ class FaceDetector:
         inside = (boxes[:, 0] + boxes[:, 2] / 2 < shape[1]) & (boxes[:, 1] + boxes[:, 3] / 2 < shape[0])
         boxes, landmarks, confidences = boxes[inside], landmarks[inside], confidences[inside]
         kept = suppress_overlaps(boxes, confidences, self.settings.max_overlap)
-        landmarks = agreed_landmarks(kept, boxes, landmarks, confidences)
         factors = scale.astype(np.float32)
-        return Faces(boxes[kept] * np.tile(factors, 2), landmarks * factors, confidences[kept])
+        return Faces(boxes[kept] * np.tile(factors, 2), landmarks[kept] * factors, confidences[kept])
 
 
 def decode_maps(
@@ -156,24 +154,6 @@ def suppress_overlaps(boxes_xywh: np.ndarray, confidences: np.ndarray, max_overl
         kept.append(best)
         order = order[overlaps(boxes_xywh[best], boxes_xywh[order]) <= max_overlap]
     return np.array(kept, np.int64)
-
-
-def agreed_landmarks(
-    kept: np.ndarray, boxes_xywh: np.ndarray, landmarks: np.ndarray, confidences: np.ndarray
-) -> np.ndarray:
-    """Average what neighbouring cells say of one face: each alone is off by up to a pixel of the input.
-
-    Args:
-        kept: int64 (K,), rows of the surest cells.
-        boxes_xywh: (N, 4); landmarks: (N, 5, 2); confidences: (N,), of all cells.
-    Returns:
-        float32 (K, 5, 2): the mean over the cells whose box overlaps the kept one by half, those surest counting most.
-    """
-    agreed = np.empty((len(kept), 5, 2), np.float32)
-    for points, row in zip(agreed, kept, strict=True):
-        weights = np.where(overlaps(boxes_xywh[row], boxes_xywh) > _SAME_FACE, confidences, 0) ** 3
-        points[:] = np.tensordot(weights / weights.sum(), landmarks, 1)
-    return agreed
 
 
 def overlaps(box_xywh: np.ndarray, boxes_xywh: np.ndarray) -> np.ndarray:

@@ -108,7 +108,7 @@ def _embed_new(new: FileList, album: Album, catalogue: Catalogue, device: str, s
     from embedder.decode_pool import DecodePool, limits_for
     from embedder.pipeline import embed_photos
 
-    model, limits = load_model(album, device), limits_for(settings.max_pixels)
+    model, limits = load_model(album, device, int8=settings.int8), limits_for(settings.max_pixels)
     with progress(len(new), "photos") as update, DecodePool(settings.readers, limits) as decoders:
 
         def tell(report: EmbedReport) -> None:
@@ -140,21 +140,21 @@ def refresh_derived(album: Album) -> Archive:
     return archive
 
 
-def load_model(album: Album, device: str) -> FaceModel:
+def load_model(album: Album, device: str, *, int8: bool = False) -> FaceModel:
     """Load the album's model on a device, and say which device it is."""
     from indexer.album import require_model
 
     spec = album_model(album)
     require_model(album, spec.name, spec.fingerprint())
-    return load_spec(spec, device)
+    return load_spec(spec, device, int8=int8)
 
 
-def load_spec(spec: ModelSpec, device: str) -> FaceModel:
+def load_spec(spec: ModelSpec, device: str, *, int8: bool = False) -> FaceModel:
     """Load a model on a device, and say which device it is."""
     from embedder.device import choose_compute
     from embedder.model import FaceModel
 
-    compute = choose_compute(device)
+    compute = choose_compute(device, int8=int8)
     say(f"Model {spec.name} on {compute.why}.")
     return FaceModel(spec, compute)
 

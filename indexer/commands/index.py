@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Larger photos are not decoded, and listed as unreadable. A decoder may take 16 bytes for each pixel.",
 )
+@click.option(
+    "--fast", is_flag=True, help="Find faces in half the time (CPUs with VNNI); aligned a little less exactly."
+)
 @json_option
 def index(
     photos: tuple[Path, ...], album: Path, model: str | None, fresh: bool, device: str, retry_unreadable: bool,
-    max_megapixels: int,
+    max_megapixels: int, fast: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Find and embed the faces of new photos, and add them to the album.
@@ -70,7 +73,7 @@ def index(
 
     _check_use(photos, album, model, fresh=fresh)
     started = time.monotonic()
-    settings = EmbedSettings(retry_unreadable=retry_unreadable, max_pixels=max_megapixels * 1_000_000)
+    settings = EmbedSettings(retry_unreadable=retry_unreadable, max_pixels=max_megapixels * 1_000_000, int8=fast)
     renewal = renew_album(album, model, device=device, settings=settings, fresh=fresh)
     if renewal is not None:
         _say_renewed(renewal, album)

@@ -18,13 +18,13 @@ from embedder.detect import (
     DetectSettings,
     FaceDetector,
     Faces,
-    agreed_landmarks,
     decode_maps,
     overlaps,
     shrink,
     suppress_overlaps,
 )
-from embedder.device import Compute
+from embedder.device import Compute, choose_compute
+from embedder.int8 import int8_is_fast
 
 # Marked by hand in the portraits: eyes, nose, corners of the mouth; then the box, from the hairline to the chin.
 MARKS = {
@@ -331,13 +331,15 @@ def test_settings_are_obeyed(detector: FaceDetector, monkeypatch: pytest.MonkeyP
     np.testing.assert_allclose(faces.boxes_xywh[:, 2:], 32, rtol=1e-6)
 
 
-def test_landmarks_are_what_the_cells_of_a_face_agree_on():
-    """Weighted by the cube of the confidence; cells of other faces have no say."""
-    boxes = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [40, 0, 10, 10], [6, 0, 10, 10]], np.float32)
-    landmarks = np.stack([np.full((5, 2), value, np.float32) for value in (1, 4, 100, 50)])
-    confidences = np.array([0.8, 0.4, 0.9, 0.7], np.float32)
-    agreed = agreed_landmarks(np.array([2, 0]), boxes, landmarks, confidences)
-    assert agreed.dtype == np.float32
-    np.testing.assert_allclose(agreed[0], 100)
-    np.testing.assert_allclose(agreed[1], (0.8**3 * 1 + 0.4**3 * 4) / (0.8**3 + 0.4**3), rtol=1e-6)
-    assert agreed_landmarks(np.empty(0, np.int64), boxes, landmarks, confidences).shape == (0, 5, 2)
+@pytest.mark.skipif(not int8_is_fast(), reason="this processor has no fast int8")
+def test_on_bytes_it_finds_the_same_faces(
+    weights: Callable[[str], Path], portraits: dict[str, np.ndarray], detector: FaceDetector
+):
+    on_bytes = FaceDetector(weights("centerface"), choose_compute("cpu", int8=True))
+    for found, expected in zip(
+        on_bytes.detect(list(portraits.values())), detector.detect(list(portraits.values())), strict=True
+    ):
+        assert len(found) == len(expected) == 1
+        size = expected.boxes_xywh[0, 2]
+        np.testing.assert_allclose(found.boxes_xywh, expected.boxes_xywh, atol=0.06 * size)
+        np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.03 * size)

@@ -16,6 +16,7 @@ from torch._subclasses import FakeTensorMode
 
 import embedder.device
 from embedder.device import Compute, DeviceError, choose_compute
+from embedder.int8 import int8_is_fast
 from trainer.dlib_network import load_dlib
 from trainer.onnx_graph import fuse_batch_norm, load_onnx
 
@@ -225,3 +226,10 @@ def test_networks_run_on_cuda_alone(
     assert seen == {("cuda", torch.bfloat16)}
     assert [tuple(output.shape) for output in found] == expected
     assert {(output.device.type, output.dtype) for output in found} == {("cpu", torch.float32)}
+
+
+def test_bytes_are_for_those_who_ask_and_where_they_are_fast():
+    assert not choose_compute("cpu").int8
+    assert choose_compute("cpu", int8=True).int8 == int8_is_fast()
+    assert not choose_compute("cpu", int8=True, exact=True).int8
+    assert ("int8" in choose_compute("cpu", int8=True).why) == int8_is_fast()
