@@ -36,13 +36,6 @@ def album_proposals(archive: Archive) -> tuple[np.ndarray, np.ndarray]:
     return proposed, np.where(proposed >= 0, stored.column(stored.sureness, archive.faces.face_ids, 0), 0)
 
 
-def proposals_by_person(archive: Archive) -> dict[int, int]:
-    """Count the faces that are proposed for each person; people for whom there is none are left out."""
-    proposed, _ = album_proposals(archive)
-    people, faces = np.unique(proposed[proposed >= 0], return_counts=True)
-    return dict(zip(people.tolist(), faces.tolist(), strict=True))
-
-
 def face_lines(archive: Archive, groups: np.ndarray, rows: np.ndarray) -> Iterator[dict[str, Any]]:
     """Yield {"photo", "box", "face_id", "group", "person", "proposed"} for the faces at ``rows``.
 

@@ -135,14 +135,6 @@ def refresh_snapshot(album: Album) -> bool:
     return True
 
 
-def forget_snapshots(album: Album) -> None:
-    """Delete every snapshot, with what a killed writer left of one. The caller holds the lock."""
-    if album.index.is_dir():
-        for path in album.index.iterdir():
-            if path.name.startswith((_PREFIX, f".tmp-{_PREFIX}")):
-                shutil.rmtree(path)
-
-
 def check_snapshots(album: Album) -> list[str]:
     """Compare every file of the snapshots with its checksum: what is wrong, a sentence each."""
     problems = []

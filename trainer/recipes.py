@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from torch import Tensor, nn
@@ -89,11 +89,6 @@ def build_objective(settings: Settings, *, classes: int, dimension: int) -> Obje
 def parameters_of(objective: Objective) -> list[nn.Parameter]:
     """Give what the optimizer has to train beside the network; empty for losses without weights."""
     return list(objective.parameters()) if isinstance(objective, nn.Module) else []
-
-
-def settings_as_dict(settings: Settings) -> dict[str, float | str | None]:
-    """Give the settings by name, to be saved with what was trained."""
-    return {field.name: getattr(settings, field.name) for field in fields(settings)}
 
 
 def loss_at_collapse(settings: Settings) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 import indexer.snapshot as snapshot
 from embedder.tables import AlbumTables, read_tables
 from indexer.album import Album
-from indexer.snapshot import SnapshotDamaged, check_snapshots, forget_snapshots, read_album_tables, refresh_snapshot
+from indexer.snapshot import SnapshotDamaged, check_snapshots, read_album_tables, refresh_snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -116,14 +116,6 @@ def test_a_full_disk_leaves_the_former_one(album: Album, monkeypatch: pytest.Mon
         refresh_snapshot(album)
     assert list(album.index.iterdir()) == []
     assert same(read_album_tables(album), read_tables(album.shards))
-
-
-def test_forgetting_leaves_nothing(album: Album):
-    refresh_snapshot(album)
-    (album.index / ".tmp-snapshot-1").mkdir()
-    (album.index / "other").write_bytes(b"stays")
-    forget_snapshots(album)
-    assert [path.name for path in album.index.iterdir()] == ["other"]
 
 
 def test_an_album_without_a_face(tmp_path: Path, make_album):

@@ -1,5 +1,6 @@
 """What every recipe must do, whatever its loss."""
 
+import dataclasses
 import inspect
 import json
 import math
@@ -19,7 +20,6 @@ from trainer.recipes import (
     choose_recipe,
     loss_at_collapse,
     parameters_of,
-    settings_as_dict,
 )
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 3, 4, 4, 4])
@@ -57,7 +57,7 @@ def test_every_loss_names_its_source(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_settings_can_be_saved_and_read_back(name):
     settings = RECIPES[name].settings
-    assert type(settings)(**json.loads(json.dumps(settings_as_dict(settings)))) == settings
+    assert type(settings)(**json.loads(json.dumps(dataclasses.asdict(settings)))) == settings
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.answers import album_proposals, proposals_by_person
-from indexer.archive import read_archive, read_people
+from indexer.answers import album_proposals
+from indexer.archive import Archive, read_archive, read_people
 from indexer.grouping.groups import FILE_NAME, read_groups, write_groups
 from indexer.people import PeopleStore
 
@@ -149,3 +149,10 @@ def test_nobody_for_whom_anything_is_proposed_says_what_to_do(make_album, run) -
         store.assign([archive.ref(0)], "Ann", add_to_existing=False)
     result = run("name", "--accept", "Ann", "--album", album.root)
     assert result.exit_code == 1 and "`visavis cluster` proposes faces" in result.stderr
+
+
+def proposals_by_person(archive: Archive) -> dict[int, int]:
+    """Count the faces that are proposed for each person."""
+    proposed, _ = album_proposals(archive)
+    people, faces = np.unique(proposed[proposed >= 0], return_counts=True)
+    return dict(zip(people.tolist(), faces.tolist(), strict=True))
