@@ -63,7 +63,8 @@ def enroll(folder: Path, album: Path, model: str | None, device: str, as_json: b
     from embedder.pipeline import EmbedSettings
 
     folders = person_folders(folder)
-    _, archive = add_photos([folder], album, model=model, device=device, settings=EmbedSettings())
+    # The folders themselves, so that a link among them is one path here and in ``choose_faces``.
+    _, archive = add_photos(list(folders.values()), album, model=model, device=device, settings=EmbedSettings())
     outcomes = list(choose_faces(archive, folders))
     names = {outcome.person for outcome in outcomes if outcome.row is not None}
     _remember(archive, outcomes)
@@ -83,7 +84,7 @@ def person_folders(folder: Path) -> dict[str, Path]:
     """Give the person folders by name.
 
     Raises:
-        click.ClickException: if there is none, or two name the same person.
+        click.ClickException: if there is none, two name the same person, or two are the same folder.
     """
     from indexer.people.facts import clean_name, name_key
 
@@ -96,6 +97,8 @@ def person_folders(folder: Path) -> dict[str, Path]:
                 f"the name {name!r} exists twice: {other} and {path}. Put both into one folder, "
                 "or tell the two people apart in the names"
             )
+        if other := next((known for known in folders.values() if known.samefile(path)), None):
+            raise click.ClickException(f"{other} and {path} are one folder, but two names: remove one of them")
         keys[name_key(name)], folders[name] = path, path
     if not folders:
         raise click.ClickException(f"{folder} holds no folder of a person: expected {folder}/NAME/PHOTO.jpg")

@@ -145,3 +145,14 @@ def test_what_decoders_mutter_is_kept_from_users_and_a_pipe_is_not_waited_for(
     assert "Corrupt" not in capfd.readouterr().err
     searched = run("search", "--album", known_album, tmp_path / "pipe.jpg")
     assert searched.exit_code == 1 and "not a regular file" in searched.stderr
+
+
+def test_a_linked_folder_is_a_person_and_two_links_to_one_are_refused(demo_album, demo_photos, run, tmp_path) -> None:
+    person = next(path for path in sorted(demo_photos.known.iterdir()) if path.is_dir())
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "Ann Link").symlink_to(person, target_is_directory=True)
+    enrolled = run("enroll", "--album", demo_album, tmp_path / "known")
+    assert enrolled.exit_code == 0 and "Ann Link" in enrolled.stdout
+    (tmp_path / "known" / "Bob Link").symlink_to(person, target_is_directory=True)
+    refused = run("enroll", "--album", demo_album, tmp_path / "known")
+    assert refused.exit_code == 1 and "are one folder, but two names" in refused.stderr
