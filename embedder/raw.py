@@ -87,7 +87,7 @@ def _is_sensor(tags: dict[int, tuple[int, ...]]) -> bool:
 
 
 def _ifds(content: bytes, order: str) -> Iterator[dict[int, tuple[int, ...]]]:
-    """Yield the directories of a TIFF, each as tag → its first whole numbers, (0,) if they are none."""
+    """Yield the directories of a TIFF, each as tag → its first whole numbers, (0,) if there are none."""
     waiting = [struct.unpack_from(f"{order}I", content, 4)[0]]
     seen: set[int] = set()
     while waiting and len(seen) < _MOST_IFDS:
@@ -106,8 +106,8 @@ def _ifds(content: bytes, order: str) -> Iterator[dict[int, tuple[int, ...]]]:
 
 
 def _numbers(content: bytes, order: str, at: int, kind: int, count: int) -> tuple[int, ...]:
-    """Read the first numbers of an entry, if they are of 16 or 32 bits."""
-    if kind not in _WHOLE_NUMBERS:
+    """Read the first numbers of an entry, if it has any and they are of 16 or 32 bits."""
+    if kind not in _WHOLE_NUMBERS or count == 0:
         return (0,)
     code, size = _WHOLE_NUMBERS[kind]
     count = min(count, _MOST_IFDS)

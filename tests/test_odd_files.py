@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import struct
 import subprocess
@@ -67,19 +66,30 @@ def traps(tmp_path: Path, demo: DemoPhotos) -> Path:
     return folder
 
 
-def index(album: Path, folder: Path) -> tuple[dict[str, int], str]:
-    """Run it as a user does, with real decoders: (its summary, stderr)."""
-    command = [sys.executable, "-c", "from indexer.cli import cli; cli()", "index", "--json"]
+# Runs a command and writes the largest memory that a process below it took, in ru_maxrss's unit, to the file named
+# first. A process of its own: a child's peak begins at its parent's, and pytest's is large.
+MEASURE = """import pathlib, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+pathlib.Path(sys.argv[1]).write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)"""
+
+
+def index(album: Path, folder: Path) -> tuple[dict[str, int], str, int]:
+    """Run it as a user does, with real decoders: (its summary, stderr, the largest process in bytes)."""
+    peak = album.with_name("peak")
+    command = [sys.executable, "-c", MEASURE, str(peak)]
+    command += [sys.executable, "-c", "from indexer.cli import cli; cli()", "index", "--json"]
     done = subprocess.run(
         [*command, "--album", str(album), str(folder)], capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout), done.stderr
+    unit = 1 if sys.platform == "darwin" else 1024
+    return json.loads(done.stdout), done.stderr, int(peak.read_text()) * unit
 
 
 def test_every_trap_is_a_photo_or_has_its_reason(traps: Path, tmp_path: Path, weights: Callable[[str], Path]):
     weights("centerface"), weights("sface")
-    summary, said = index(tmp_path / "album", traps)
+    summary, said, _ = index(tmp_path / "album", traps)
     rows = read_catalogue(tmp_path / "album" / "shards").photos
     expected = {path_text(p) for p in traps.iterdir() if p.name not in (".hidden.jpg", "photo.xmp", "around")}
     assert set(rows) == expected
@@ -98,7 +108,7 @@ def test_every_trap_is_a_photo_or_has_its_reason(traps: Path, tmp_path: Path, we
     assert reasons["half.jpg"].startswith("broken JPEG: image file is truncated")
     assert (summary["new"], summary["newly_unreadable"], summary["new_faces"]) == (5, 9, 10)
     assert "Corrupt JPEG" not in said and "libpng" not in said, "what decoders mutter is kept from users"
-    again, _ = index(tmp_path / "album", traps)
+    again, _, _ = index(tmp_path / "album", traps)
     assert (again["unchanged"], again["new"], again["newly_unreadable"]) == (14, 0, 0)
 
 
@@ -108,10 +118,9 @@ def test_odd_files_from_elsewhere(
     """And no decoder took more than its limit, though some of the files ask for it."""
     weights("centerface"), weights("sface")
     folder = Path(shutil.copytree(shared_data("odd-files", "207 odd files"), tmp_path / "photos"))
-    summary, said = index(tmp_path / "album", folder)
+    summary, said, largest = index(tmp_path / "album", folder)
     rows = read_catalogue(tmp_path / "album" / "shards").photos
     assert summary["photos"] == len(rows) > 150
     assert all(row.reason if row.status == "unreadable" else row.width >= 2 for row in rows.values())
     assert not any(word in said for word in ("Corrupt JPEG", "libpng", "TIFF", "Traceback"))
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     assert largest < DecodeLimits().memory

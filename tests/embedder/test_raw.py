@@ -114,6 +114,12 @@ def test_nothing_else_is_one(content: bytes):
     assert not is_raw(content)
 
 
+@pytest.mark.parametrize("tag", [262, 330, 50706])
+def test_an_entry_without_numbers_is_none(tag: int):
+    entry = struct.pack("<HHII", tag, 3, 0, 0)
+    assert is_raw(b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)) == (tag == 50706)
+
+
 def test_directories_that_lead_in_a_circle_end():
     entry = struct.pack("<HHII", 330, 4, 1, 8)
     assert not is_raw(b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + struct.pack("<I", 8))
