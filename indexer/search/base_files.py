@@ -16,15 +16,16 @@ import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from indexer.album import write_whole
 from indexer.search.cells import Base
 from indexer.search.faiss_calls import Ints, codes_from_bytes
-from indexer.search.tuning import Tuning
+from indexer.search.tuning import FirstLook, Tuning
 
-FORMAT = 2
+FORMAT = 3
 _MANIFEST = "base.json"
 _FORMER = ("faces.faiss", "faces.json")  # of visavis 0.1
 _OURS = ("cells-*.faiss", "faces-*.npy")
@@ -135,7 +136,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
         found = content.pop("format")
         del content["own_sha256"]  # compared below, with all else
         if found == FORMAT:
-            manifest = Manifest(format=found, **{**content, "tuning": Tuning(**content["tuning"])})
+            manifest = Manifest(format=found, **{**content, "tuning": _tuning(content["tuning"])})
             if body == _manifest_bytes(manifest):
                 return manifest
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -143,6 +144,11 @@ def _read_manifest(folder: Path) -> Manifest | None:
     if found != FORMAT:
         raise BaseFileError(f"{path} has format {found}, this version knows {FORMAT}")
     raise BaseFileError(f"{path} is damaged")
+
+
+def _tuning(content: dict[str, Any]) -> Tuning:
+    look = content.pop("first_look")
+    return Tuning(**content, first_look=None if look is None else FirstLook(**look))
 
 
 def _manifest_bytes(manifest: Manifest) -> bytes:

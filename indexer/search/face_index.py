@@ -116,9 +116,21 @@ class FaceIndex:
         return _merge([found, (values, np.where(places >= 0, placed.tail[places], -1))], k)
 
     def _search_cells(self, placed: PlacedBase, queries: Floats, k: int) -> tuple[Floats, Ints]:
-        tuning, codes = placed.base.tuning, placed.base.codes
-        wanted = min(max(tuning.candidates, 2 * k), len(codes))
-        places = codes.candidates(queries, wanted, tuning.probes, self._alive)
+        tuning = placed.base.tuning
+        look = tuning.first_look
+        if look is None:
+            return self._compare_cells(placed, queries, k, (tuning.probes, tuning.candidates))
+        similarities, rows = self._compare_cells(placed, queries, k, (look.probes, look.candidates))
+        unsure = np.flatnonzero(similarities[:, -1] <= look.sure)
+        if len(unsure):
+            more = self._compare_cells(placed, queries[unsure], k, (tuning.probes, tuning.candidates))
+            similarities[unsure], rows[unsure] = more
+        return similarities, rows
+
+    def _compare_cells(self, placed: PlacedBase, queries: Floats, k: int, how: tuple[int, int]) -> tuple[Floats, Ints]:
+        """Search some cells; ``how``: how many, and how many candidates are then compared exactly."""
+        codes, (probes, candidates) = placed.base.codes, how
+        places = codes.candidates(queries, min(max(candidates, 2 * k), len(codes)), probes, self._alive)
         return compare_candidates(self._embeddings, queries, np.where(places >= 0, placed.rows[places], -1), k)
 
     def _all_rows(self) -> Rows:

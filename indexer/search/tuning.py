@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.search.faiss_calls import Floats, Ints
 
@@ -15,10 +16,25 @@ AIM = 0.999
 """What is aimed at in the sample, which tells that share to about .001."""
 SAMPLE = 2_000
 _CANDIDATES = (128, 512)  # compared exactly; the second where the first are not enough
+_FIRST_CANDIDATES = 32  # of a first look; more found no more
 _STEP = 2**0.25  # from one number of cells that is tried to the next
 
 # For a number of cells and of candidates: what the sample finds, (similarities (S, 2), rows (S, 2)).
 Search = Callable[[int, int], tuple[Floats, Ints]]
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """A search of few cells, which is all for queries whose neighbours are more similar than ``sure``.
+
+    Attributes:
+        probes, candidates: as in ``Tuning``.
+        sure: beyond this similarity nobody of the sample was mistaken for another person.
+    """
+
+    probes: int
+    candidates: int
+    sure: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,7 @@ class Tuning:
         sample: faces in the sample.
         faces: in the base when it was measured.
         floor: see ``identity_agreement``.
+        first_look: what is done before, and is often enough; None if it would not pay.
     """
 
     probes: int
@@ -42,6 +59,7 @@ class Tuning:
     sample: int
     faces: int
     floor: float
+    first_look: FirstLook | None = None
 
 
 def tuning_sample(faces: int, seed: int) -> Ints:
@@ -68,30 +86,58 @@ class Question:
     floor: float
     faces: int
 
+    @property
+    def first(self) -> tuple[Floats, Ints]:
+        """The first neighbour by exact search, the face itself left out: (similarities (S,), rows (S,))."""
+        return first_other(self.asked, *self.exact)
+
 
 def choose_probes(search: Search, question: Question, cells: int) -> Tuning:
-    """Search more and more of the cells until the aim is reached; if it never is, as many as did best."""
-    first = first_other(question.asked, *question.exact)
+    """Search more and more of the cells until the aim is reached; if it never is, as many as did best.
+
+    Then see from which first look on, into fewer cells, the fewest are searched all in all.
+    """
     best: Tuning | None = None
-    for candidates in _CANDIDATES:
-        for probes in _ladder(cells):
-            found = first_other(question.asked, *search(probes, candidates))
-            agreement = identity_agreement(first, found, question.labels, question.floor)
-            tried = Tuning(
-                probes,
-                candidates,
-                agreement,
-                row_agreement=_share(first[1] == found[1]),
-                sample=len(question.asked),
-                faces=question.faces,
-                floor=question.floor,
-            )
-            if best is None or agreement > best.agreement:
-                best = tried
-            if agreement >= AIM:
-                return tried
+    for candidates, probes in ((many, probes) for many in _CANDIDATES for probes in _ladder(cells)):
+        found = first_other(question.asked, *search(probes, candidates))
+        tried = Tuning(
+            probes,
+            candidates,
+            agreement=identity_agreement(question.first, found, question.labels, question.floor),
+            row_agreement=_share(question.first[1] == found[1]),
+            sample=len(question.asked),
+            faces=question.faces,
+            floor=question.floor,
+        )
+        if best is None or tried.agreement > best.agreement:
+            best, best_found = tried, found
+        if best.agreement >= AIM:
+            break
     assert best is not None  # the ladder has a step
-    return best
+    return _add_first_look(search, question, best, best_found, cells)
+
+
+def _add_first_look(
+    search: Search, question: Question, tuning: Tuning, found: tuple[Floats, Ints], cells: int
+) -> Tuning:
+    """Add the first look that saves most, of those that make no mistake which the whole search does not make."""
+    right = same_identity(question.first, found, question.labels, question.floor)
+    chosen, fewest = tuning, float(tuning.probes)
+    for probes in _ladder(cells):
+        if probes >= fewest:
+            break
+        seen = first_other(question.asked, *search(probes, _FIRST_CANDIDATES))
+        wrong = right & ~same_identity(question.first, seen, question.labels, question.floor)
+        look = FirstLook(probes, _FIRST_CANDIDATES, sure=max([question.floor, *seen[0][wrong].tolist()]))
+        settled = seen[0] > look.sure
+        in_the_mean = probes + (1 - _share(settled)) * tuning.probes
+        if in_the_mean < fewest:
+            fewest = in_the_mean
+            both = np.where(settled, seen[0], found[0]), np.where(settled, seen[1], found[1])
+            agreement = identity_agreement(question.first, both, question.labels, question.floor)
+            same_row = _share(question.first[1] == both[1])
+            chosen = replace(tuning, first_look=look, agreement=agreement, row_agreement=same_row)
+    return chosen
 
 
 def first_other(asked: Ints, similarities: Floats, rows: Ints) -> tuple[Floats, Ints]:
@@ -118,11 +164,18 @@ def identity_agreement(
         labels: int64 (N,), -1 where nobody knows; None: nowhere.
         floor: the similarity below which nobody would be recognised.
     """
+    return _share(same_identity(exact, found, labels, floor))
+
+
+def same_identity(
+    exact: tuple[Floats, Ints], found: tuple[Floats, Ints], labels: Ints | None, floor: float
+) -> NDArray[np.bool_]:
+    """Tell for each face, (S,), whether its first neighbour has the same identity: see ``identity_agreement``."""
     same = exact[1] == found[1]
     if labels is not None and len(labels):
         there = (exact[1] >= 0) & (found[1] >= 0)
         same |= there & (labels[exact[1]] >= 0) & (labels[exact[1]] == labels[found[1]])
-    return _share(same | ((exact[0] < floor) & (found[0] < floor)))
+    return np.asarray(same | ((exact[0] < floor) & (found[0] < floor)), bool)
 
 
 def _ladder(cells: int) -> Iterator[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from indexer.search import base_files
 from indexer.search.base_files import BaseFileError, check_base, delete_base, read_base, write_base
 from indexer.search.cells import Base, build_base
+from indexer.search.tuning import FirstLook
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,9 @@ def _rows(seed: int) -> np.ndarray:
     return np.asarray(points / np.linalg.norm(points, axis=1, keepdims=True))
 
 
-def test_a_base_is_read_as_it_was_written(tmp_path: Path, base: Base) -> None:
+@pytest.mark.parametrize("look", [None, FirstLook(3, 32, 0.61)])
+def test_a_base_is_read_as_it_was_written(tmp_path: Path, base: Base, look: FirstLook | None) -> None:
+    base = replace(base, tuning=replace(base.tuning, first_look=look))
     write_base(tmp_path / "index", base, "f00d")
     again = read_base(tmp_path / "index", "f00d")
     assert again is not None and again.tuning == base.tuning
@@ -113,7 +117,7 @@ def test_a_newer_format_is_told(tmp_path: Path, base: Base) -> None:
     write_base(tmp_path, base, "f00d")
     about = json.loads((tmp_path / "base.json").read_text())
     (tmp_path / "base.json").write_text(json.dumps({**about, "format": 9}))
-    with pytest.raises(BaseFileError, match="has format 9, this version knows 2"):
+    with pytest.raises(BaseFileError, match="has format 9, this version knows 3"):
         read_base(tmp_path, "f00d")
 
 

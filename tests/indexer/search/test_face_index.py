@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from indexer.search.cells import Base, build_base, extend_base
 from indexer.search.exact import FullRows, StoredRows
 from indexer.search.face_index import FaceIndex, exact_index, index_with_base, place_base
-from indexer.search.tuning import Tuning
+from indexer.search.faiss_calls import Codes
+from indexer.search.tuning import FirstLook, Tuning
 
 
 def unit(rows: int, seed: int = 0) -> np.ndarray:
@@ -143,6 +145,29 @@ def test_who_wants_very_many_neighbours_is_answered_exactly(monkeypatch: pytest.
     narrow = Base(WHOLE.codes, WHOLE.face_ids, Tuning(1, 5, 0.5, 0.5, 300, 300, 0.5))
     index = index_with_base(POOL[:300], place_base(narrow, np.arange(300)))
     np.testing.assert_array_equal(index.search(POOL[:4], 21)[1], exact_index(POOL[:300]).search(POOL[:4], 21)[1])
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_only_who_is_not_sure_after_a_first_look_is_looked_for_further(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking = replace(WHOLE, tuning=replace(WHOLE.tuning, first_look=FirstLook(2, 10, 0.55)))
+    asked: list[tuple[int, int]] = []
+    candidates = Codes.candidates
+
+    def counted(self: Codes, queries: np.ndarray, wanted: int, probes: int, alive: np.ndarray | None) -> np.ndarray:
+        asked.append((len(queries), probes))
+        return candidates(self, queries, wanted, probes, alive)
+
+    monkeypatch.setattr(Codes, "candidates", counted)
+    queries, cells = unit(60, seed=7), WHOLE.codes.cells
+    similarities, rows = index_with_base(POOL[:300], place_base(looking, np.arange(300))).search(queries, k)
+    narrow = replace(WHOLE, tuning=Tuning(2, 10, 1.0, 1.0, 300, 300, 0.5))
+    first = index_with_base(POOL[:300], place_base(narrow, np.arange(300))).search(queries, k)
+    sure = first[0][:, -1] > 0.55
+    assert 0 < sure.sum() < 60
+    assert asked[:2] == [(60, 2), (60 - sure.sum(), cells)]
+    expected = exact_index(POOL[:300]).search(queries, k)
+    np.testing.assert_array_equal(rows, np.where(sure[:, None], first[1], expected[1]))
+    np.testing.assert_allclose(similarities, np.where(sure[:, None], first[0], expected[0]), atol=1e-6)
 
 
 def test_the_description_tells_what_is_new_and_gone() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from indexer.search.tuning import Question, choose_probes, first_other, identity_agreement, tuning_sample
+from indexer.search.tuning import FirstLook, Question, choose_probes, first_other, identity_agreement, tuning_sample
 
 
 def _answer(similarity: list[float], rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +67,56 @@ def test_more_candidates_are_compared_where_that_is_what_it_takes() -> None:
 
 def test_a_target_out_of_reach_is_told() -> None:
     assert choose_probes(_found_from(9999, 1), _question(), 64).agreement == 0.5
+
+
+def _looked(similar: list[float], *, wrong: set[int], stubborn: int = -1):
+    """A base that is right from 300 cells on, and with 32 candidates finds so similar faces, wrong ones for some."""
+
+    def search(probes: int, candidates: int) -> tuple[np.ndarray, np.ndarray]:
+        faces = np.arange(2000)
+        if candidates > 32:
+            rows = np.where((probes >= 300) & (faces != stubborn), 9000, 8000)
+            return np.full((2000, 2), 0.9, np.float32), rows[:, None].repeat(2, 1)
+        rows = np.where(np.isin(faces, list(wrong)) & (probes < 32), 8000, 9000)
+        return np.array(similar, np.float32)[:, None].repeat(2, 1), rows[:, None].repeat(2, 1)
+
+    return search
+
+
+def _two_thousand() -> Question:
+    exact = np.full((2000, 2), 0.9, np.float32), np.full((2000, 2), 9000)
+    return Question(np.arange(2000), exact, None, 0.5, faces=10_000)
+
+
+def test_a_first_look_is_enough_beyond_its_worst_mistake() -> None:
+    similar = [0.3] * 600 + [0.65, 0.6] + [0.75] * 1398
+    tuning = choose_probes(_looked(similar, wrong={600}), _two_thousand(), 1024)
+    assert tuning.first_look == FirstLook(16, 32, pytest.approx(0.65))
+    assert 300 <= tuning.probes <= 300 * 2**0.25 and tuning.agreement == 1
+
+
+def test_strangers_are_looked_for_further_whatever_the_first_look_finds() -> None:
+    similar = [0.3] * 600 + [0.65] * 1400
+    look = choose_probes(_looked(similar, wrong=set()), _two_thousand(), 1024).first_look
+    assert look == FirstLook(16, 32, 0.5)
+
+
+def test_a_mistake_that_the_whole_search_makes_too_is_no_reason_to_go_on() -> None:
+    similar = [0.3] * 600 + [0.65] * 1400
+    look = choose_probes(_looked(similar, wrong={700}, stubborn=700), _two_thousand(), 1024).first_look
+    assert look is not None and look.sure == 0.5
+
+
+def test_a_larger_first_look_is_taken_where_it_settles_more() -> None:
+    similar = [0.6] * 1900 + [0.65] * 100
+    look = choose_probes(_looked(similar, wrong={0, 1990}), _two_thousand(), 1024).first_look
+    assert look is not None and 32 <= look.probes < 64 and look.sure == 0.5
+
+
+def test_a_first_look_that_settles_too_little_is_not_taken() -> None:
+    similar = [0.45] * 1940 + [0.65] * 60
+    tuning = choose_probes(_looked(similar, wrong=set()), _two_thousand(), 1024)
+    assert tuning.first_look is None and tuning.agreement == 1
 
 
 def test_the_sample_is_the_same_every_time_and_all_where_there_are_few() -> None:
