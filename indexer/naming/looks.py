@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -60,6 +59,8 @@ def group_sums(rows: Floats, weights: Floats, first: Ints) -> Floats:
 
     A sparse product: ``np.add.reduceat`` over rows of 128 takes 15 times as long.
     """
+    from scipy.sparse import csr_array  # a quarter of a second that a kept gallery need not wait for
+
     members = csr_array((weights, np.arange(len(rows)), np.append(first, len(rows))), shape=(len(first), len(rows)))
     return np.asarray(members @ rows, np.float32)
 
