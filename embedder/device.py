@@ -103,7 +103,8 @@ def _cpu(device: torch.device, exact: bool, int8: bool) -> Compute:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     # Measured: one photo at a time is fastest for the detector (38 ms against 73 ms in eights, bfloat16),
-    # and 16 crops for SFace (121 faces/s against 79 in 32): the activations stay in the cache.
+    # and 16 crops for SFace (121 faces/s against 79 in 32): the activations stay in the cache. Long jobs measure it
+    # anew (embedder.calibration).
     dtype = torch.bfloat16 if fast else torch.float32
     int8 = int8 and fast and int8_is_fast()
     return Compute(device, dtype, 1, 16, lanes, int8, f"cpu, {lanes} threads, {_short(dtype)}" + ", int8" * int8)

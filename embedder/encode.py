@@ -15,11 +15,16 @@ from embedder.pretrained import FaceNetwork
 
 
 class FaceEncoder:
-    """A face network on one device. Each face and its mirror image are averaged."""
+    """A face network on one device. Each face and its mirror image are averaged.
+
+    Attributes:
+        crops_at_once: how many go through the network in one pass.
+    """
 
     def __init__(self, weights: Path, compute: Compute, settings: FaceNetwork | None = None) -> None:
         """Load the network; arguments and errors as of ``embedder.model_files.load_model_file``."""
         self._compute = compute
+        self.crops_at_once = compute.encode_batch
         self._network = compute.prepare(load_model_file(weights, settings))
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
@@ -32,7 +37,7 @@ class FaceEncoder:
         """
         if not len(crops):
             return np.empty((0, self.dimension), np.float32)
-        size = self._compute.encode_batch
+        size = self.crops_at_once
         straight = [crops[i : i + size] for i in range(0, len(crops), size)]
         mirrored = [np.ascontiguousarray(batch[:, :, ::-1]) for batch in straight]
         vectors = torch.cat(self._compute.map(self._encode_batch, straight + mirrored))

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from embedder.align import crop_faces, magnifications
+from embedder.calibration import Calibration, calibrate, machine_key, read_calibration, remember_calibration
 from embedder.detect import DetectSettings, FaceDetector, Faces
 from embedder.device import Compute
 from embedder.encode import FaceEncoder
@@ -134,6 +135,29 @@ class FaceModel:
         self.compute = compute
         self._detector = FaceDetector(locate(spec.detector), compute, spec.detect)
         self._encoder = FaceEncoder(locate(spec.network.weights), compute, spec.network)
+
+    def calibrate(self, memory: Path, *, measure: bool) -> Calibration | None:
+        """Take as many crops at once as is fastest on this machine, if that is remembered or may be measured.
+
+        Args:
+            memory: the file that remembers, see ``embedder.calibration``.
+            measure: measure if nothing is remembered; it takes some seconds.
+        Returns:
+            what was measured just now; None if nothing was.
+        """
+        network, encoder = self.spec.network, self._encoder
+        key = machine_key(self.compute, network.weights.sha256)
+        found = remembered = read_calibration(memory, key)
+        if found is None and measure:
+
+            def encode(crops: np.ndarray, crops_at_once: int) -> None:
+                encoder.crops_at_once = crops_at_once
+                encoder.encode(crops)
+
+            found = calibrate(encode, self.compute, network.input_size)
+            remember_calibration(memory, key, found)
+        encoder.crops_at_once = self.compute.encode_batch if found is None else found.crops_at_once
+        return None if remembered is not None else found
 
     def find(self, photos: Sequence[np.ndarray]) -> list[EmbeddedFaces]:
         """Find and embed the faces of photos.

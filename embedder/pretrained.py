@@ -209,10 +209,11 @@ def models_folder() -> Path:
     """Give the folder of the weight files: ``$VISAVIS_MODELS``, else ``models`` in the user's cache."""
     if chosen := os.environ.get("VISAVIS_MODELS"):
         return Path(chosen).expanduser()
-    return _user_cache() / "visavis" / "models"
+    return user_cache() / "visavis" / "models"
 
 
-def _user_cache() -> Path:
+def user_cache() -> Path:
+    """Give the folder of the user where programs keep what can be made again."""
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     if sys.platform == "win32":

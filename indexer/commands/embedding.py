@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from indexer.archive import Archive
 
 _REASONS_SHOWN = 5
+_LONG_JOB = 1_000  # new photos that are worth some seconds of measuring first
 
 
 def add_photos(
@@ -108,7 +109,8 @@ def _embed_new(new: FileList, album: Album, catalogue: Catalogue, device: str, s
     from embedder.decode_pool import DecodePool, limits_for
     from embedder.pipeline import embed_photos
 
-    model, limits = load_model(album, device, int8=settings.int8), limits_for(settings.max_pixels)
+    model = load_model(album, device, int8=settings.int8, photos=len(new))
+    limits = limits_for(settings.max_pixels)
     with progress(len(new), "photos") as update, DecodePool(settings.readers, limits) as decoders:
 
         def tell(report: EmbedReport) -> None:
@@ -140,13 +142,23 @@ def refresh_derived(album: Album) -> Archive:
     return archive
 
 
-def load_model(album: Album, device: str, *, int8: bool = False) -> FaceModel:
-    """Load the album's model on a device, and say which device it is."""
+def load_model(album: Album, device: str, *, int8: bool = False, photos: int = 1) -> FaceModel:
+    """Load the album's model on a device, and say which device it is.
+
+    Args:
+        photos: how many it is loaded for: for many it is measured first what is fastest here, if nobody knows yet.
+    """
+    from embedder.calibration import memory_file
     from indexer.album import require_model
 
     spec = album_model(album)
     require_model(album, spec.name, spec.fingerprint())
-    return load_spec(spec, device, int8=int8)
+    model = load_spec(spec, device, int8=int8)
+    if photos > 1:
+        measured = model.calibrate(memory_file(), measure=photos >= _LONG_JOB)
+        if measured is not None:
+            say(f"Measured, once for this machine: {measured}.")
+    return model
 
 
 def load_spec(spec: ModelSpec, device: str, *, int8: bool = False) -> FaceModel:

@@ -111,8 +111,8 @@ def _embed_again(job: _Job) -> tuple[int, int, int]:
 
     if not shards_to_do(job.album.shards, job.made.shards):  # spares loading the model
         return 0, 0, 0
-    model = load_model(job.made, job.device)
     paths = {name: [file_path(text) for text in texts] for name, texts in paths_by_content(job.tables).items()}
+    model = load_model(job.made, job.device, photos=len(paths))
     with progress(len(paths), "photos") as update:
 
         def tell(report: ReembedReport) -> None:
@@ -140,7 +140,7 @@ def _look_again(job: _Job) -> tuple[int, int, int]:
         dimension = album_model(job.made).network.dimension
         write_shard(job.made.shards, out, no_faces(dimension), job.made.fingerprint)
     files = list(scan([file_path(row.path) for row in before.values() if row.status in ("ok", "unreadable")]))
-    model = load_model(job.made, job.device)
+    model = load_model(job.made, job.device, photos=len(files))
     with progress(len(files), "photos") as update:
 
         def tell(report: EmbedReport) -> None:
