@@ -117,6 +117,12 @@ def degrade(clean: Copy, kind: str, rng: np.random.Generator) -> Copy:
     return Copy(photo, clean.box_xywh, clean.landmarks)
 
 
+def known_face(archive: Archive, row: int) -> Copy:
+    """Read the photo of a face, as it is."""
+    photo = decode(Path(archive.paths[row]).read_bytes()).pixels
+    return Copy(photo, _floats(archive.faces.boxes_xywh[row]), _floats(archive.faces.landmarks[row]))
+
+
 def draw_kinds(photos: int, seed: int) -> Ints:
     """Draw the kind of each photo, (P,) numbers of ``KINDS``."""
     return np.random.default_rng(seed).integers(0, len(KINDS), photos)
@@ -148,7 +154,9 @@ def embed_hard_copies(
     kinds = draw_kinds(len(rows), seed)
     for start in range(0, len(rows), _CHUNK):
         numbers = range(start, min(start + _CHUNK, len(rows)))
-        copies = [_spoilt(archive, rows[i], KINDS[kinds[i]], np.random.default_rng([seed, i])) for i in numbers]
+        copies = [
+            degrade(known_face(archive, rows[i]), KINDS[kinds[i]], np.random.default_rng([seed, i])) for i in numbers
+        ]
         again = detector.detect([copy.photo for copy in copies])
         faces = _as_faces(kinds[start : start + _CHUNK], copies, again, specs[0].detect.min_confidence, landmarks)
         embeddings = {}
@@ -201,12 +209,6 @@ def _covered(clean: Copy, grey: int) -> Pixels:
     top, bottom = round(float(y + height * (1 - _COVERED))), round(float(y + height))
     photo[max(top, 0) : max(bottom, 0), max(round(float(x)), 0) : max(round(float(x + width)), 0)] = grey
     return photo
-
-
-def _spoilt(archive: Archive, row: int, kind: str, rng: np.random.Generator) -> Copy:
-    photo = decode(Path(archive.paths[row]).read_bytes()).pixels
-    box, points = archive.faces.boxes_xywh[row], archive.faces.landmarks[row]
-    return degrade(Copy(photo, _floats(box), _floats(points)), kind, rng)
 
 
 def _as_faces(

@@ -46,7 +46,13 @@ def magnifications(landmarks: np.ndarray, template: Sequence[Sequence[float]]) -
     return np.asarray(np.hypot(matrices[:, 0, 0], matrices[:, 1, 0]))
 
 
-def crop_faces(photo: np.ndarray, landmarks: np.ndarray, template: Sequence[Sequence[float]], size: int) -> np.ndarray:
+def crop_faces(
+    photo: np.ndarray,
+    landmarks: np.ndarray,
+    template: Sequence[Sequence[float]],
+    size: int,
+    resampling: int = cv2.INTER_LINEAR,
+) -> np.ndarray:
     """Cut the faces of one photo out, upright and at one size.
 
     Args:
@@ -54,20 +60,21 @@ def crop_faces(photo: np.ndarray, landmarks: np.ndarray, template: Sequence[Sequ
         landmarks: float (N, 5, 2), (x, y) pixels of ``photo``.
         template: (5, 2), where the landmarks shall lie, in pixels of the crop.
         size: side of the crop, pixels.
+        resampling: OpenCV's flag.
     Returns:
         crops uint8 RGB (N, size, size, 3); what lies outside the photo is black.
     """
     crops = np.zeros((len(landmarks), size, size, 3), np.uint8)
     for crop, matrix in zip(crops, similarity_transforms(landmarks, np.asarray(template)), strict=True):
-        crop[:] = _warp(photo, matrix, size)
+        crop[:] = _warp(photo, matrix, size, resampling)
     return crops
 
 
-def _warp(photo: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+def _warp(photo: np.ndarray, matrix: np.ndarray, size: int, resampling: int) -> np.ndarray:
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if 0 < scale * _MAX_SHRINK < 1:  # 0 if all landmarks are one point
         photo, matrix = _averaged(photo, matrix, size, factor=int(1 / scale))
-    return cv2.warpAffine(photo, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.warpAffine(photo, matrix, (size, size), flags=resampling, borderMode=cv2.BORDER_CONSTANT)
 
 
 def _averaged(photo: np.ndarray, matrix: np.ndarray, size: int, *, factor: int) -> tuple[np.ndarray, np.ndarray]:

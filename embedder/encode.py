@@ -37,17 +37,26 @@ class FaceEncoder:
         """
         if not len(crops):
             return np.empty((0, self.dimension), np.float32)
-        size = self.crops_at_once
-        straight = [crops[i : i + size] for i in range(0, len(crops), size)]
+        straight = self._batches(crops)
         mirrored = [np.ascontiguousarray(batch[:, :, ::-1]) for batch in straight]
-        vectors = torch.cat(self._compute.map(self._encode_batch, straight + mirrored))
+        vectors = self._encode_batches(straight + mirrored)
         return functional.normalize(vectors[: len(crops)] + vectors[len(crops) :]).numpy()
+
+    def encode_views(self, crops: np.ndarray) -> np.ndarray:
+        """Embed crops, (N, size, size, 3), as they are, for measuring: float32 (N, D), unit rows."""
+        return self._encode_batches(self._batches(crops)).numpy()
 
     @property
     def dimension(self) -> int:
         """D, the length of an embedding: the rows of the network's last matrix."""
         last = [module for module in self._network.modules() if isinstance(module, nn.Linear)][-1]
         return last.out_features
+
+    def _batches(self, crops: np.ndarray) -> list[np.ndarray]:
+        return [crops[i : i + self.crops_at_once] for i in range(0, len(crops), self.crops_at_once)]
+
+    def _encode_batches(self, batches: list[np.ndarray]) -> Tensor:
+        return torch.cat(self._compute.map(self._encode_batch, batches))
 
     def _encode_batch(self, crops: np.ndarray) -> Tensor:
         output = self._compute.run(self._network, crops)
