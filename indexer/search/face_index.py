@@ -176,8 +176,10 @@ def describe(placed: PlacedBase) -> str:
     new, gone = len(placed.tail), placed.gone
     behind = [f"{new:,} new {'face' if new == 1 else 'faces'} compared exactly"] if new else []
     behind += [f"{gone:,} gone {'face' if gone == 1 else 'faces'} passed over"] if gone else []
+    look = tuning.first_look
+    searched = f"{tuning.probes:,}" if look is None else f"{look.probes:,} or, if need be, {tuning.probes:,}"
     return (
-        f"approximate, {cells:,} cells of which {tuning.probes:,} are searched, first neighbour's identity as in "
+        f"approximate, {cells:,} cells of which {searched} are searched, first neighbour's identity as in "
         f"exact search for {100 * tuning.agreement:.2f} % of {tuning.sample:,} faces, "
         + (", ".join(behind) or "up to date")
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from indexer.search.cells import Base, build_base, extend_base
 from indexer.search.exact import FullRows, StoredRows
-from indexer.search.face_index import FaceIndex, exact_index, index_with_base, place_base
+from indexer.search.face_index import FaceIndex, describe, exact_index, index_with_base, place_base
 from indexer.search.faiss_calls import Codes
 from indexer.search.tuning import FirstLook, Tuning
 
@@ -177,6 +177,8 @@ def test_the_description_tells_what_is_new_and_gone() -> None:
         "approximate, 34 cells of which 24 are searched, first neighbour's identity as in exact search for 99.86 % of "
         "2,000 faces, 2 new faces compared exactly, 1 gone face passed over"
     )
+    looking = replace(tuned, tuning=replace(tuned.tuning, first_look=FirstLook(3, 32, 0.6)))
+    assert "34 cells of which 3 or, if need be, 24 are searched" in describe(place_base(looking, face_ids))
 
 
 class FakeGpus:
