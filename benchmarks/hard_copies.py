@@ -10,8 +10,8 @@ clean photo and is moved along with the photo, so that what is measured is the n
 
 Writes NETWORK.npz and, from the album itself, NETWORK_clean.npz with the same rows: ``embeddings`` (float32, unit
 rows), ``labels`` (the person), ``paths``, ``qualities``, ``confidences``, ``boxes_xywh``, ``landmarks``; the hard ones
-also have ``kinds`` (numbers of ``kind_names``) and ``found``, whether the detector sees the spoilt face. Quality and
-confidence are the spoilt face's, or the least that a found one may have. ``sheet.png`` shows a few of each kind.
+also have ``kinds`` (numbers of ``kind_names``) and ``found``, whether the detector sees the spoilt face. Confidence is
+the spoilt face's, or the least that a found one may have. ``sheet.png`` shows a few of each kind.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from embedder.align import crop_faces
 from embedder.decode import decode
 from embedder.detect import FaceDetector, Faces
 from embedder.device import choose_compute
-from embedder.encode import FaceEncoder
-from embedder.model import choose_model, face_qualities
+from embedder.encode import Encoded, FaceEncoder
+from embedder.model import choose_model
 from embedder.pretrained import locate
+from embedder.quality import face_qualities
 from indexer.album import open_album
 from indexer.archive import Archive, read_archive
 
@@ -79,7 +80,7 @@ class HardFaces:
 
     Attributes:
         kinds: (P,) numbers of ``KINDS``; found: (P,) whether the detector sees the spoilt face.
-        boxes_xywh: (P, 4); landmarks: (P, 5, 2); confidences, qualities: (P,), all of the spoilt photo.
+        boxes_xywh: (P, 4); landmarks: (P, 5, 2); confidences: (P,), all of the spoilt photo.
     """
 
     kinds: Ints
@@ -87,7 +88,6 @@ class HardFaces:
     boxes_xywh: Floats
     landmarks: Floats
     confidences: Floats
-    qualities: Floats
 
 
 def degrade(clean: Copy, kind: str, rng: np.random.Generator) -> Copy:
@@ -138,7 +138,7 @@ def central_rows(archive: Archive) -> list[int]:
 
 def embed_hard_copies(
     archive: Archive, rows: Sequence[int], networks: Sequence[str], *, seed: int, landmarks: str = "known"
-) -> Iterator[tuple[HardFaces, dict[str, Floats], list[Copy]]]:
+) -> Iterator[tuple[HardFaces, dict[str, Encoded], list[Copy]]]:
     """Spoil and embed photos, a few hundred at a time.
 
     Args:
@@ -146,7 +146,7 @@ def embed_hard_copies(
         networks: names of those that shall embed the faces.
         landmarks: "known", or "found" where the detector sees the spoilt face.
     Yields:
-        the faces, their embeddings (P, D) for each network, and the spoilt photos.
+        the faces, their embeddings for each network, and the spoilt photos.
     """
     compute, specs = choose_compute(), [choose_model(name) for name in networks]
     detector = FaceDetector(locate(specs[0].detector), compute, specs[0].detect)
@@ -159,14 +159,14 @@ def embed_hard_copies(
         ]
         again = detector.detect([copy.photo for copy in copies])
         faces = _as_faces(kinds[start : start + _CHUNK], copies, again, specs[0].detect.min_confidence, landmarks)
-        embeddings = {}
+        encoded = {}
         for spec, encoder in zip(specs, encoders, strict=True):
             template, size = spec.network.template, spec.network.input_size
             pairs = zip(copies, faces.landmarks, strict=True)
-            embeddings[spec.name] = encoder.encode(
+            encoded[spec.name] = encoder.encode_faces(
                 np.concatenate([crop_faces(copy.photo, points[None], template, size) for copy, points in pairs])
             )
-        yield faces, embeddings, copies
+        yield faces, encoded, copies
 
 
 def _scaled(clean: Copy, factor: float) -> Copy:
@@ -221,7 +221,7 @@ def _as_faces(
     moved = landmarks == "found"
     points = _floats([f.landmarks[at] if moved and at >= 0 else c.landmarks for c, f, at in pairs])
     sure = _floats([least_sure if at < 0 else f.confidences[at] for _, f, at in pairs])
-    return HardFaces(kinds, found, boxes, points, sure, face_qualities(boxes, sure))
+    return HardFaces(kinds, found, boxes, points, sure)
 
 
 def _same_face(copy: Copy, faces: Faces) -> int:
@@ -275,10 +275,15 @@ def main() -> None:
     names = [archive.album.model for archive in archives]
     parts: list[dict[str, Any]] = []
     copies: list[Copy] = []
-    for hard, embeddings, spoilt in embed_hard_copies(
+    for hard, encoded, spoilt in embed_hard_copies(
         archives[0], rows, names, seed=options.seed, landmarks=options.landmarks
     ):
-        parts.append({field.name: getattr(hard, field.name) for field in fields(hard)} | embeddings)
+        parts.append({field.name: getattr(hard, field.name) for field in fields(hard)})
+        for name, faces_of in encoded.items():
+            scale = choose_model(name).network.quality
+            measured = faces_of.lengths, faces_of.agreements
+            quality = face_qualities(hard.boxes_xywh, hard.confidences, *measured, scale)
+            parts[-1] |= {name: faces_of.embeddings, f"{name} quality": quality}
         copies += spoilt if len(copies) < _EXAMPLES * len(KINDS) else []
         print(f"{sum(len(part['kinds']) for part in parts)} of {len(rows)} photos", file=sys.stderr)
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -289,6 +294,7 @@ def main() -> None:
     for name, archive in zip(names, archives, strict=True):
         spoilt_faces: dict[str, Any] = {"embeddings": whole[name], "kind_names": np.array(KINDS)}
         spoilt_faces |= {field.name: whole[field.name] for field in fields(HardFaces)}
+        spoilt_faces["qualities"] = whole[f"{name} quality"]
         np.savez(options.out / f"{name}.npz", **about, **spoilt_faces)
         own = np.array([archive.row_of[face] for face in faces])
         known = ("qualities", "confidences", "boxes_xywh", "landmarks")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Beyond this shrinking, bilinear sampling skips pixels of the photo; they are averaged first.
+# Beyond this shrinking, sampling skips pixels of the photo; they are averaged first.
 _MAX_SHRINK = 2.0
 
 
@@ -51,7 +51,7 @@ def crop_faces(
     landmarks: np.ndarray,
     template: Sequence[Sequence[float]],
     size: int,
-    resampling: int = cv2.INTER_LINEAR,
+    resampling: int = cv2.INTER_CUBIC,
 ) -> np.ndarray:
     """Cut the faces of one photo out, upright and at one size.
 
@@ -60,7 +60,7 @@ def crop_faces(
         landmarks: float (N, 5, 2), (x, y) pixels of ``photo``.
         template: (5, 2), where the landmarks shall lie, in pixels of the crop.
         size: side of the crop, pixels.
-        resampling: OpenCV's flag.
+        resampling: OpenCV's flag. Bicubic finds more than bilinear, on clean faces and on every kind of hard copy.
     Returns:
         crops uint8 RGB (N, size, size, 3); what lies outside the photo is black.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,21 @@ from torch.nn import functional
 from embedder.device import Compute
 from embedder.model_files import load_model_file
 from embedder.pretrained import FaceNetwork
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """N faces.
+
+    Attributes:
+        embeddings: float32 (N, D), unit rows.
+        lengths: float32 (N,), the mean length of the two views' vectors before they were brought to unit length.
+        agreements: float32 (N,), the cosine of the two views.
+    """
+
+    embeddings: np.ndarray
+    lengths: np.ndarray
+    agreements: np.ndarray
 
 
 class FaceEncoder:
@@ -35,16 +51,26 @@ class FaceEncoder:
         Returns:
             embeddings float32 (N, D), rows of unit length.
         """
+        return self.encode_faces(crops).embeddings
+
+    def encode_faces(self, crops: np.ndarray) -> Encoded:
+        """Embed crops, as ``encode`` does, and tell what quality is judged by."""
         if not len(crops):
-            return np.empty((0, self.dimension), np.float32)
+            nothing = np.empty(0, np.float32)
+            return Encoded(np.empty((0, self.dimension), np.float32), nothing, nothing)
         straight = self._batches(crops)
         mirrored = [np.ascontiguousarray(batch[:, :, ::-1]) for batch in straight]
         vectors = self._encode_batches(straight + mirrored)
-        return functional.normalize(vectors[: len(crops)] + vectors[len(crops) :]).numpy()
+        units = functional.normalize(vectors)
+        first, second = units[: len(crops)], units[len(crops) :]
+        lengths = vectors.norm(dim=1).reshape(2, -1).mean(dim=0)
+        agreements = functional.cosine_similarity(first, second)
+        return Encoded(functional.normalize(first + second).numpy(), lengths.numpy(), agreements.numpy())
 
-    def encode_views(self, crops: np.ndarray) -> np.ndarray:
-        """Embed crops, (N, size, size, 3), as they are, for measuring: float32 (N, D), unit rows."""
-        return self._encode_batches(self._batches(crops)).numpy()
+    def encode_views(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embed crops, (N, size, size, 3), as they are, for measuring: unit rows float32 (N, D), lengths (N,)."""
+        vectors = self._encode_batches(self._batches(crops))
+        return functional.normalize(vectors).numpy(), vectors.norm(dim=1).numpy()
 
     @property
     def dimension(self) -> int:
@@ -60,4 +86,4 @@ class FaceEncoder:
 
     def _encode_batch(self, crops: np.ndarray) -> Tensor:
         output = self._compute.run(self._network, crops)
-        return functional.normalize(output if isinstance(output, Tensor) else output[0])
+        return output if isinstance(output, Tensor) else output[0]

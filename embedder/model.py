@@ -15,16 +15,15 @@ from embedder.align import crop_faces, magnifications
 from embedder.calibration import Calibration, calibrate, machine_key, read_calibration, remember_calibration
 from embedder.detect import DetectSettings, FaceDetector, Faces
 from embedder.device import Compute
-from embedder.encode import FaceEncoder
+from embedder.encode import Encoded, FaceEncoder
 from embedder.model_files import open_model_file
 from embedder.model_records import is_model_file
 from embedder.pretrained import NETWORKS, WEIGHT_FILES, FaceNetwork, WeightFile, locate
+from embedder.quality import face_qualities
 
 ENOUGH_PIXELS = 1600
 """Photos whose longer side has twice as many pixels are decoded at a part of their size first. The detector needs 640;
 with these a face that is a twentieth as wide as the photo fills its crop."""
-# A face of this shorter side fills its crop; smaller ones carry less.
-_FULL_QUALITY_PIXELS = 80
 
 
 class UnknownModel(ValueError):
@@ -40,12 +39,14 @@ class ModelSpec:
         network: the weight file that embeds them, with its template.
         detect: how the detector is used.
         views: "mirror": a face and its mirror image are averaged.
+        resampling: how faces are cut out.
     """
 
     detector: WeightFile
     network: FaceNetwork
     detect: DetectSettings = field(default_factory=DetectSettings)
     views: str = "mirror"
+    resampling: str = "bicubic"
 
     @property
     def name(self) -> str:
@@ -60,6 +61,7 @@ class ModelSpec:
             "network": self.network.weights.sha256,
             "template": self.network.template,
             "views": self.views,
+            "resampling": self.resampling,
         }
         if self.network.weights.path is not None:  # of those in the table the weights' digest decides it
             parts["feed"] = self.network.input_size, self.network.channel_order, self.network.pixels
@@ -181,8 +183,8 @@ class FaceModel:
             return []
         found = self._detector.detect([photo.pixels for photo in photos])
         crops = self.compute.map(self._cut, list(zip(photos, found, strict=True)))
-        embeddings = np.split(self._encoder.encode(np.concatenate(crops)), np.cumsum([len(f) for f in found])[:-1])
-        return [_embedded(*parts) for parts in zip(photos, found, embeddings, strict=True)]
+        encoded = self._encode(crops)
+        return [self._embedded(*parts) for parts in zip(photos, found, encoded, strict=True)]
 
     def _cut(self, photo_and_faces: tuple[DecodedPhoto, Faces]) -> np.ndarray:
         photo, faces = photo_and_faces
@@ -209,51 +211,43 @@ class FaceModel:
             crop[:] = _central_crop(photo, size)
         return self._encoder.encode(crops)
 
-    def embed_known(self, photos: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def embed_known(self, photos: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[Encoded]:
         """Embed faces that were found before: nothing is detected.
 
         Args:
             photos: upright, uint8 RGB (H, W, 3), at least one.
             landmarks: of each photo's faces, float32 (N, 5, 2), pixels of the upright photo.
         Returns:
-            float32 (N, D), unit rows, for each photo.
+            the N faces of each photo.
         """
         network = self.spec.network
         crops = [
             crop_faces(photo, points, network.template, network.input_size)
             for photo, points in zip(photos, landmarks, strict=True)
         ]
-        embeddings = self._encoder.encode(np.concatenate(crops))
-        return np.split(embeddings, np.cumsum([len(points) for points in landmarks])[:-1])
+        return self._encode(crops)
+
+    def _encode(self, crops: Sequence[np.ndarray]) -> list[Encoded]:
+        """Embed the crops of several photos together."""
+        encoded, ends = self._encoder.encode_faces(np.concatenate(crops)), np.cumsum([len(some) for some in crops])[:-1]
+        parts = [np.split(of_all, ends) for of_all in (encoded.embeddings, encoded.lengths, encoded.agreements)]
+        return [Encoded(*part) for part in zip(*parts, strict=True)]
+
+    def _embedded(self, photo: DecodedPhoto, faces: Faces, encoded: Encoded) -> EmbeddedFaces:
+        factors = _factors(photo)
+        boxes = faces.boxes_xywh * np.tile(factors, 2)
+        return EmbeddedFaces(
+            whole_boxes(boxes, *photo.size),
+            faces.landmarks * factors,
+            faces.confidences,
+            face_qualities(boxes, faces.confidences, encoded.lengths, encoded.agreements, self.spec.network.quality),
+            encoded.embeddings,
+        )
 
 
 def _factors(photo: DecodedPhoto) -> np.ndarray:
     """How many pixels of the whole photo one that was decoded stands for, across and down: float32 (2,)."""
     return np.array(photo.size, np.float32) / np.array(photo.pixels.shape[1::-1], np.float32)
-
-
-def _embedded(photo: DecodedPhoto, faces: Faces, embeddings: np.ndarray) -> EmbeddedFaces:
-    factors = _factors(photo)
-    boxes = faces.boxes_xywh * np.tile(factors, 2)
-    return EmbeddedFaces(
-        whole_boxes(boxes, *photo.size),
-        faces.landmarks * factors,
-        faces.confidences,
-        face_qualities(boxes, faces.confidences),
-        embeddings,
-    )
-
-
-def face_qualities(boxes_xywh: np.ndarray, confidences: np.ndarray) -> np.ndarray:
-    """Judge how much the embedding of each face can be relied on.
-
-    Args:
-        boxes_xywh: float (N, 4), pixels of the photo; confidences: float (N,), 0–1.
-    Returns:
-        float32 (N,), 0–1: the detector's confidence times the share of the pixels that a face needs.
-    """
-    shorter = boxes_xywh[:, 2:].min(axis=1) if len(boxes_xywh) else np.empty(0)
-    return np.asarray(confidences * np.clip(shorter / _FULL_QUALITY_PIXELS, 0, 1), np.float32)
 
 
 def whole_boxes(boxes_xywh: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from embedder.quality import QualityScale
+
 State = Literal["here", "missing", "altered"]
 
 
@@ -92,6 +94,7 @@ class FaceNetwork:
         pixel_scaling: what becomes of the crop's 0-255, for the reader; the network does it itself.
         dimension: length of an embedding.
         pixels: (mean, divisor) by which pixels are scaled before the network, if it does not do it itself.
+        quality: what tells good faces from bad ones with it; None if that is not known.
     """
 
     weights: WeightFile
@@ -101,6 +104,7 @@ class FaceNetwork:
     pixel_scaling: str
     dimension: int
     pixels: tuple[float, float] | None = None
+    quality: QualityScale | None = None
 
 
 _CENTERFACE = WeightFile(
@@ -184,6 +188,8 @@ NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
             channel_order="RGB",
             pixel_scaling="(x - 127.5) / 128, the graph's own first two nodes",
             dimension=128,
+            # Medians: 6.0 of what is no face, 6.4 of faces below 16 pixels, 12.6 of lfw-dev.
+            quality=QualityScale("length", 5.0, 13.0),
         ),
         "dlib": FaceNetwork(
             weights=_DLIB,
@@ -193,6 +199,8 @@ NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
             channel_order="RGB",
             pixel_scaling="(x - mean of the channel) / 256",
             dimension=128,
+            # Medians: .972 of what is no face, .971 of faces below 16 pixels, .991 of lfw-dev.
+            quality=QualityScale("agreement", 0.962, 0.992),
         ),
     }
 )

@@ -15,8 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from embedder.decode import Decode, DecodeError, Photo, decode
+from embedder.encode import Encoded
 from embedder.model import FaceModel
 from embedder.pipeline import EmbedSettings
+from embedder.pretrained import FaceNetwork
+from embedder.quality import face_qualities
 from embedder.rows import FaceRows, PhotoRow, gone_row, join_faces, no_faces, photo_id, select_faces
 from embedder.shards import delete_shard, list_shards, read_faces, read_manifest, read_photos, write_named_shard
 from embedder.tables import AlbumTables, shown_contents
@@ -129,8 +132,8 @@ def embed_faces_of(
     photos = faces = 0
     with ThreadPoolExecutor(settings.readers, thread_name_prefix="reader") as pool:
         for chunk in _Reader(paths, pool, decode, settings).chunks(names):
-            for found, rows in _embed_chunk(chunk, landmarks, model):
-                embeddings[found.rows] = rows
+            for found, encoded in _embed_chunk(chunk, landmarks, model):
+                embeddings[found.rows] = encoded.embeddings
             photos, faces = photos + len(chunk), faces + sum(len(found.rows) for found in chunk)
             on_progress(photos, faces)
     return embeddings
@@ -148,10 +151,10 @@ def _embed_shard(
     parts = [no_faces(model.spec.network.dimension)]
     for chunk in reader.chunks(faces.photo_ids):
         lost |= {found.photo_id for found in chunk if found.photo is None}
-        for found, rows in _embed_chunk(chunk, faces.landmarks, model):
-            parts.append(_with_embeddings(select_faces(faces, found.rows), rows))
+        for found, encoded in _embed_chunk(chunk, faces.landmarks, model):
+            parts.append(_encoded(select_faces(faces, found.rows), encoded, model.spec.network))
             report.photos += 1
-            report.faces += len(rows)
+            report.faces += len(found.rows)
         report.lost += sum(found.photo is None for found in chunk)
         on_progress(report)
     photos = [
@@ -161,9 +164,7 @@ def _embed_shard(
     return photos, join_faces(parts)
 
 
-def _embed_chunk(
-    chunk: Sequence[_Faces], landmarks: np.ndarray, model: FaceModel
-) -> Iterator[tuple[_Faces, np.ndarray]]:
+def _embed_chunk(chunk: Sequence[_Faces], landmarks: np.ndarray, model: FaceModel) -> Iterator[tuple[_Faces, Encoded]]:
     """Yield the embeddings of each photo that is there."""
     there = [found for found in chunk if found.photo is not None]
     pixels = [found.photo.pixels for found in there if found.photo is not None]
@@ -226,15 +227,15 @@ def _chunks(photos: Iterator[_Faces], settings: EmbedSettings) -> Iterator[list[
         yield chunk
 
 
-def _with_embeddings(faces: FaceRows, embeddings: np.ndarray) -> FaceRows:
+def _encoded(faces: FaceRows, encoded: Encoded, network: FaceNetwork) -> FaceRows:
     return FaceRows(
         faces.face_ids,
         faces.photo_ids,
         faces.boxes_xywh,
         faces.landmarks,
         faces.confidences,
-        faces.qualities,
-        embeddings.astype(np.float16),
+        face_qualities(faces.boxes_xywh, faces.confidences, encoded.lengths, encoded.agreements, network.quality),
+        encoded.embeddings.astype(np.float16),
     )
 
 

@@ -31,7 +31,6 @@ _RIVAL_SHARE = 0.25  # of their likeness that is taken off at most, once for the
 # 30 people 6 points of DIR at FAR 1 %; with 430 it brings 10. The best share grows with the logarithm of their number.
 _RIVAL_PEOPLE = (50, 300)  # none is taken off up to the first, all from the second on
 _COHORT = 10_000  # people at most among whom a person's rivals are looked for: beyond, an even choice of them
-_FULL_QUALITY = 0.3  # faces of 24 px have this, and measured as good witnesses as large ones
 _MIN_WEIGHT = 0.05  # of a face of no quality, so that a person of such faces has a mean
 _ALMOST_NO_LENGTH = np.float32(1e-6)  # opposite faces have a mean without direction
 _UNIT_TOLERANCE = 0.01  # float16 rows of unit length are within 0.001
@@ -108,7 +107,7 @@ def build_gallery(
     rows = unit_rows(embeddings, "gallery face")
     if people.shape != (len(rows),) or (people < 0).any():
         raise ValueError(f"people must be {len(rows)} ids of at least 0, one for each face of the gallery")
-    weights = np.clip(checked_quality(quality, len(rows)) / _FULL_QUALITY, _MIN_WEIGHT, 1)
+    weights = np.clip(checked_quality(quality, len(rows)), _MIN_WEIGHT, 1)
     order = np.argsort(people, kind="stable")
     rows, weights = rows[order], weights[order]
     ids, starts = np.unique(people[order].astype(np.int64), return_index=True)

@@ -22,7 +22,6 @@ from embedder.model import (
     ModelSpec,
     UnknownModel,
     choose_model,
-    face_qualities,
     whole_boxes,
 )
 from embedder.pretrained import NETWORKS, WEIGHT_FILES, WeightsMissing
@@ -116,7 +115,7 @@ def test_portraits_have_one_face_each(
         assert types == [np.int32, np.float32, np.float32, np.float32, np.float32]
         assert faces.embeddings.shape == (1, 128)
         np.testing.assert_allclose(np.linalg.norm(faces.embeddings, axis=1), 1, rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(faces.qualities, faces.confidences)  # both are larger than 80 pixels
+        assert 0.7 < faces.qualities[0] <= 1
 
 
 def test_each_face_keeps_its_own_embedding(exact_model: FaceModel, portraits: dict[str, np.ndarray]):
@@ -179,7 +178,7 @@ def test_the_centre_stands_in_where_no_face_is_found(exact_model: FaceModel, por
     assert exact_model.embed_centres([]).shape == (0, 128)
 
 
-# ---------------------------------------------------------------- boxes and qualities
+# ---------------------------------------------------------------- boxes
 
 
 def test_boxes_are_rounded_and_clipped():
@@ -206,14 +205,6 @@ def test_boxes_lie_inside_the_photo(x: float, y: float, w: float, h: float, widt
     if x >= 0 and x + w <= width and w >= 1.5:
         assert abs(left - x) <= 0.51
         assert abs(left + box_width - (x + w)) <= 0.51
-
-
-def test_quality_is_confidence_times_the_share_of_80_pixels():
-    boxes = np.array([[0, 0, 200, 90], [0, 0, 80, 100], [5, 5, 40, 60], [9, 9, 60, 20]], np.float32)
-    qualities = face_qualities(boxes, np.array([0.9, 0.8, 1.0, 0.5], np.float32))
-    np.testing.assert_allclose(qualities, [0.9, 0.8, 0.5, 0.125], rtol=1e-6)
-    assert qualities.dtype == np.float32
-    assert face_qualities(np.empty((0, 4), np.float32), np.empty(0, np.float32)).shape == (0,)
 
 
 def decoded(photo: np.ndarray, divided: int, whole: Callable[[], np.ndarray | None]) -> DecodedPhoto:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from embedder.decode import decode
+from embedder.encode import Encoded
 from embedder.model import FaceModel, ModelSpec, model_with
 from embedder.pipeline import EmbedSettings
 from embedder.pretrained import NETWORKS
@@ -30,14 +31,14 @@ class Colours(FaceModel):
         self.spec = spec
         self.asked = 0
 
-    def embed_known(self, photos, landmarks) -> list[np.ndarray]:
+    def embed_known(self, photos, landmarks) -> list[Encoded]:
         self.asked += len(photos)
         found = []
         for photo, points in zip(photos, landmarks, strict=True):
             rows = np.zeros((len(points), self.spec.network.dimension), np.float32)
             for row, (x, y) in zip(rows, points[:, 0].astype(int), strict=True):
                 row[:3] = photo[y, x] / np.linalg.norm(photo[y, x])
-            found.append(rows)
+            found.append(Encoded(rows, np.full(len(rows), 9, np.float32), np.ones(len(rows))))
         return found
 
 
@@ -94,8 +95,9 @@ def test_every_row_stays_and_only_embeddings_are_new(source: Path, tmp_path: Pat
         assert read_photos(old) == read_photos(new)
         before, after = read_faces(old), read_faces(new)
         assert before.photo_ids == after.photo_ids
-        for name in ("face_ids", "boxes_xywh", "landmarks", "confidences", "qualities"):
+        for name in ("face_ids", "boxes_xywh", "landmarks", "confidences"):
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+        np.testing.assert_array_equal(after.qualities, np.full(len(after.face_ids), 0.5, np.float32))  # 9 of 5 to 13
         red = after.landmarks[:, 0, 0] < 20
         np.testing.assert_array_equal(after.embeddings[red], np.tile(np.float16([1, 0, 0, 0]), (3, 1)))
         assert (after.embeddings[~red][:, 1:3] > 0).all(), "the faces are not mixed up"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import indexer.commands.compare
+from embedder.encode import Encoded
 from embedder.model import ModelSpec, choose_model
 from indexer.album import Album
 from indexer.archive import read_archive
@@ -24,9 +25,10 @@ class Guessing:
         self.spec = spec
         self._draw = np.random.default_rng(0)
 
-    def embed_known(self, photos: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def embed_known(self, photos: Sequence[np.ndarray], landmarks: Sequence[np.ndarray]) -> list[Encoded]:
         rows = [self._draw.normal(size=(len(points), 128)).astype(np.float32) for points in landmarks]
-        return [row / np.linalg.norm(row, axis=1, keepdims=True) for row in rows]
+        units = [row / np.linalg.norm(row, axis=1, keepdims=True) for row in rows]
+        return [Encoded(row, np.ones(len(row)), np.ones(len(row))) for row in units]
 
 
 @pytest.fixture

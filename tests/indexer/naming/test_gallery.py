@@ -125,8 +125,10 @@ def test_faces_of_little_quality_count_less():
     gallery = build_gallery(np.stack([good, bad]), np.zeros(2, int), np.array([0.9, 0.0]))
     likeness = gallery.centres[0] @ good, gallery.centres[0] @ bad
     assert likeness[0] > 0.95 > likeness[1]
-    even = build_gallery(np.stack([good, bad]), np.zeros(2, int), np.array([0.9, 0.4])).centres[0]
+    even = build_gallery(np.stack([good, bad]), np.zeros(2, int), np.array([0.9, 0.9])).centres[0]
     assert even @ good == pytest.approx(even @ bad, abs=1e-6)
+    weighed = build_gallery(np.stack([good, bad]), np.zeros(2, int), np.array([0.8, 0.4])).centres[0]
+    assert _unit(weighed[None])[0] == pytest.approx(_unit((0.8 * good + 0.4 * bad)[None])[0], abs=1e-6)
 
 
 def test_nearest_faces_match_a_full_sort():
