@@ -105,6 +105,11 @@ class Learner:
         """The network that is measured and kept: the running mean of the weights, where there is one."""
         return self.network if self.average is None else self.average
 
+    def is_sound(self) -> bool:
+        """Whether all weights are numbers."""
+        values = self.network.state_dict().values()
+        return all(bool(torch.isfinite(value).all()) for value in values if value.dtype.is_floating_point)
+
     def begin_at_teacher(self, batches: Iterable[tuple[Tensor, Tensor]], processes: Processes) -> bool:
         """Fit the head to the teacher, before the first step; see ``fit_head``, also for what is given back."""
         if not fit_head(self.network, batches, bfloat16=self._bfloat16):

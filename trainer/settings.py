@@ -134,7 +134,11 @@ class TrainSettings:
         known = {entry.name for entry in fields(settings)}
         if unknown := self.loss.keys() - known:
             raise SettingsError(f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}")
-        return replace(settings, **self.loss)
+        try:
+            return replace(settings, **self.loss)
+        except TypeError as error:  # of a comparison with a text
+            given = ", ".join(f"{setting}={value}" for setting, value in self.loss.items())
+            raise SettingsError(f"a setting of {name} must be a number: {given} ({error})") from error
 
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""

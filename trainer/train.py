@@ -12,7 +12,7 @@ import torch
 from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
 from trainer.evaluate import HeldOut
-from trainer.examiner import Examiner
+from trainer.examiner import Examiner, NoNumbers
 from trainer.journal import Journal
 from trainer.learner import Learner, Lesson, Step
 from trainer.loader import Batch, Loader
@@ -32,6 +32,11 @@ Why = Literal["done", "interrupted", "collapsed", "broken"]
 _MAY_DIFFER = ("log_every", "checkpoint_every", "keep_triplets", "licence")
 # Of random weights, confusions before this share of the epochs say nothing about labels.
 _UNTRAINED = 0.4
+_GO_ON = "The run is saved: the same command goes on from here."
+_NO_NUMBERS = (
+    "The network's embeddings are no numbers any more, though every step's loss was one: its weights have grown too "
+    "large. Lower the learning rate, clip gradients, or train in float32; the last checkpoint is whole."
+)
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class _Course:
         )
         self.digest = contents_digest(folder)
         self.journal = Journal(material, keep=settings.keep_triplets)
-        self.examiner = Examiner(run, settings, material, start, bfloat16)
+        self.examiner = Examiner(run, settings, material, start, bfloat16, self._complain)
         self.report = Reporter(run, listener, first=processes.first)
         self.at, self.step, self.measured = Position(), 0, -1  # the last: epochs of which the end was measured
         self.steps = settings.epochs * material.sampler.batches_per_epoch
@@ -126,11 +131,14 @@ class _Course:
         """Train to the end, or until somebody or something stops it."""
         self._begin_or_go_on()
         teaching = self._teach()
+        if teaching is None and self.settings.teacher is not None:
+            return self._end("interrupted", _GO_ON)
         if teaching is not None and self.settings.fit_head and self.step == 0:
             lessons = clean_lessons(teaching, self.material.folder, self.processes.device)
             if self.learner.begin_at_teacher(lessons, self.processes):
                 self.report.say("The last layer is fitted to the teacher's embeddings.")
-        self._measure_if_due()
+        if failure := self._measure_if_due():
+            return self._end(*failure)
         while self.at.epoch < self.settings.epochs:
             for batch in self.loader.batches(self.at):
                 lesson = self._lesson(batch, teaching)
@@ -142,10 +150,11 @@ class _Course:
                     return self._end(*failure)
                 if self.processes.any(self.report.stop()):
                     self._save()
-                    return self._end("interrupted", "The run is saved: the same command goes on from here.")
+                    return self._end("interrupted", _GO_ON)
                 if self.step % self.settings.checkpoint_every == 0 and self.at.batch:
                     self._save()
-            self._measure_if_due()
+            if failure := self._measure_if_due():
+                return self._end(*failure)
             self._save()
         if self.processes.first:
             self.examiner.write(LAST, self.learner.result, self.settings.epochs)
@@ -158,7 +167,7 @@ class _Course:
         return Position(at.epoch + 1, 0) if last else Position(at.epoch, at.batch + 1)
 
     def _teach(self) -> Teaching | None:
-        """Let the teacher look at all crops that are trained on, if there is one."""
+        """Let the teacher look at all crops that are trained on, if there is one; None also if that was stopped."""
         if self.settings.teacher is None:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
@@ -174,6 +183,7 @@ class _Course:
             self.processes,
             bfloat16=self.bfloat16,
             tell=lambda done, total: self.report.advance(Progress(done, total, "crops for the teacher")),
+            stop=self.report.stop,
         )
 
     def _lesson(self, batch: Batch, teaching: Teaching | None) -> Lesson:
@@ -206,6 +216,10 @@ class _Course:
             }
             self.report.step(self.step, epoch, figures)
 
+    def _complain(self, complaint: str) -> None:
+        text = f"{complaint}. It is left out of what is measured"
+        self.report.event("unreadable", text, step=self.step, epoch=self.at.epoch + 1)
+
     def _failure(self) -> tuple[Why, str] | None:
         """Tell why the run must not go on, if so; warn if it is on the way there."""
         if self.journal.broken.must_stop:
@@ -220,14 +234,23 @@ class _Course:
         self.health = verdict.state
         return ("collapsed", text) if verdict.state == "collapsed" else None
 
-    def _measure_if_due(self) -> None:
-        """After an epoch, and before the first one: measure the people who are held out, and list what was mined."""
-        epoch, best = self.at.epoch, False
+    def _measure_if_due(self) -> tuple[Why, str] | None:
+        """After an epoch, and before the first one: measure the people who are held out, and list what was mined.
+
+        Returns:
+            Why the run must not go on, if so.
+        """
+        epoch, best, broken = self.at.epoch, False, False
         if self.at.batch or epoch <= self.measured:
-            return
+            return None
         due = epoch % self.settings.evaluate_every == 0 or epoch == self.settings.epochs
         if due and self.processes.first:
-            best = self.examiner.examine(self.learner.result, epoch, self.processes)
+            try:
+                best = self.examiner.examine(self.learner.result, epoch, self.processes)
+            except NoNumbers:
+                broken = True
+        if self.processes.any(broken):
+            return "broken", _NO_NUMBERS
         if epoch:
             self.report.files.write_triplets(epoch, self.journal.hardest_by_name())
             self.report.files.write_suspects(self.journal.suspects_by_name())
@@ -243,6 +266,7 @@ class _Course:
             self.doubted = suspects
         self.measured = epoch
         self.processes.wait()
+        return None
 
     def _compare_measures(self) -> None:
         """Judge DeepFace's own ways of comparing faces beside cosine."""
@@ -268,18 +292,22 @@ class _Course:
             "crops": len(material.trained),
             "held_out_people": material.held_out_people,
             "held_out_crops": len(material.held_out),
+            "held_out_not_measured": material.not_measured,
             "processes": self.processes.count,
             "device": str(self.processes.device),
             "precision": "bf16" if self.bfloat16 else "fp32",
             "parameters": sum(p.numel() for p in self.learner.network.parameters() if p.requires_grad),
         }
         self.report.begin(settings, step=self.step, seconds=seconds, start=start)
+        if material.not_measured:
+            some = f"{len(material.held_out):,} crops of {material.held_out_people:,} people who are held out"
+            self.report.say(f"Measured are {some}; {material.not_measured:,} further crops are held out beside them.")
         if self.step:
             self.report.say(f"Going on after {self.step} of {self.steps} steps.")
 
     def _save(self) -> None:
-        """Write where the run stands."""
-        if self.processes.first:
+        """Write where the run stands, if its weights are numbers: else the last time stays."""
+        if self.processes.first and self.learner.is_sound():
             tensors = self.learner.tensors() | self.journal.tensors()
             tensors["doubted/rows"] = torch.from_numpy(self.doubted)
             state = {
