@@ -25,6 +25,7 @@ from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
 from trainer.start import StartError, begin, file_digest, read_network
 from trainer.teacher import Teaching, clean_lessons, teach
+from trainer.tutor import call_tutor
 
 Why = Literal["done", "interrupted", "collapsed", "broken"]
 
@@ -108,7 +109,8 @@ class _Course:
         self.material = material = choose_material(folder, settings, processes.count)
         start = begin(settings, folder.settings)
         people = max(2, len(material.people))
-        self.learner = Learner(start, settings, people, processes, bfloat16=bfloat16)
+        self.tutor = call_tutor(settings, start.network, processes.device, bfloat16=bfloat16)
+        self.learner = Learner(start, settings, people, processes, bfloat16=bfloat16, tutor=self.tutor)
         self.loader = Loader(
             folder,
             material.sampler,
@@ -130,8 +132,11 @@ class _Course:
     def run(self) -> Trained:
         """Train to the end, or until somebody or something stops it."""
         self._begin_or_go_on()
+        if self.tutor is not None and self.settings.init is None and self.step == 0:
+            self.report.say("The slim network's first weights are told from its teacher's.")
+            self.learner.begin_slim(self.material, self.processes)
         teaching = self._teach()
-        if teaching is None and self.settings.teacher is not None:
+        if teaching is None and self.settings.teacher is not None and self.tutor is None:
             return self._end("interrupted", _GO_ON)
         if teaching is not None and self.settings.fit_head and self.step == 0:
             lessons = clean_lessons(teaching, self.material.folder, self.processes.device)
@@ -156,6 +161,8 @@ class _Course:
             if failure := self._measure_if_due():
                 return self._end(*failure)
             self._save()
+        if self.tutor is not None:
+            self._refit()
         if self.processes.first:
             self.examiner.write(LAST, self.learner.result, self.settings.epochs)
             if self.settings.recipe_in(self.settings.epochs) == "deepface":
@@ -168,7 +175,7 @@ class _Course:
 
     def _teach(self) -> Teaching | None:
         """Let the teacher look at all crops that are trained on, if there is one; None also if that was stopped."""
-        if self.settings.teacher is None:
+        if self.settings.teacher is None or self.tutor is not None:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
         teacher, dimension = read_network(path, folder.settings.template), self.examiner.start.settings.dimension
@@ -267,6 +274,17 @@ class _Course:
         self.measured = epoch
         self.processes.wait()
         return None
+
+    def _refit(self) -> None:
+        """Fit a slim network's head once more, and measure what that gives."""
+        if self.processes.first:
+            self.learner.end_slim(self.material)
+            best = self.examiner.examine(self.learner.result, self.settings.epochs, self.processes)
+            if self.examiner.last is not None:
+                found = self.examiner.last.as_dict()
+                self.report.files.log("refit", step=self.step, epoch=self.settings.epochs, held_out=found, best=best)
+                self.report.say(f"With the head fitted again. {_sentence(self.settings.epochs, found, best)}")
+        self.processes.wait()
 
     def _compare_measures(self) -> None:
         """Judge DeepFace's own ways of comparing faces beside cosine."""
