@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -262,11 +262,12 @@ class _Course:
             self.report.files.write_triplets(epoch, self.journal.hardest_by_name())
             self.report.files.write_suspects(self.journal.suspects_by_name())
         suspects = self.journal.suspects()
-        held_out = self.examiner.last.as_dict() if due and self.examiner.last else None
+        found = self.examiner.last if due else None
+        held_out = None if found is None else found.as_dict()
         figures = self.journal.end_epoch() | {"held_out": held_out, "best": best, "suspects": len(suspects)}
         self.report.epoch(self.step, epoch, figures)
-        if held_out is not None:
-            self.report.say(_sentence(epoch, held_out, best))
+        if found is not None:
+            self.report.say(found.in_words(epoch, best=best))
         if self.settings.init is None and epoch < _UNTRAINED * self.settings.epochs:
             self.journal.forget_suspicions()
         else:
@@ -280,10 +281,10 @@ class _Course:
         if self.processes.first:
             self.learner.end_slim(self.material)
             best = self.examiner.examine(self.learner.result, self.settings.epochs, self.processes)
-            if self.examiner.last is not None:
-                found = self.examiner.last.as_dict()
-                self.report.files.log("refit", step=self.step, epoch=self.settings.epochs, held_out=found, best=best)
-                self.report.say(f"With the head fitted again. {_sentence(self.settings.epochs, found, best)}")
+            if (found := self.examiner.last) is not None:
+                epoch, held_out = self.settings.epochs, found.as_dict()
+                self.report.files.log("refit", step=self.step, epoch=epoch, held_out=held_out, best=best)
+                self.report.say(f"With the head fitted again. {found.in_words(epoch, best=best)}")
         self.processes.wait()
 
     def _compare_measures(self) -> None:
@@ -357,14 +358,3 @@ class _Course:
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
         best = self.root / BEST
         return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
-
-
-def _sentence(epoch: int, held_out: dict[str, Any], best: bool) -> str:
-    figures = f"accuracy {held_out['accuracy']:.4f}, TAR at FAR 1e-3 {held_out['tar']['0.001']:.4f}, "
-    figures += f"at 1e-4 {held_out['tar']['0.0001']:.4f}"
-    if held_out["dir"] is not None:
-        figures += f", DIR at FAR 1 % {held_out['dir']['0.01']:.4f}"
-    when = f"After epoch {epoch}" if epoch else "Before training"
-    return (
-        f"{when}: {figures} on {held_out['people']:,} people held out{', the best so far' if best and epoch else ''}."
-    )
