@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from torch import nn
+from torch import fx, nn
 
 from trainer.dlib_network import SMALLEST_CROP, DlibResNet
+from trainer.fast_layers import PReLU, StridedDepthwise
 from trainer.iresnet import IResNet
 from trainer.sface_network import SFaceNetwork
 from trainer.slim_network import SlimNetwork
@@ -83,3 +84,15 @@ def build_network(settings: NetworkSettings) -> nn.Module:
     The embeddings are not of unit length.
     """
     return _BUILDERS[settings.kind](settings)
+
+
+class _Tracer(fx.Tracer):
+    """Leaves whole what takes another way in training than in use."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, PReLU | StridedDepthwise) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(network: nn.Module) -> fx.GraphModule:
+    """Write a network down as a graph of its layers, for batch norm to be folded. Not for dlib's."""
+    return fx.GraphModule(network, _Tracer().trace(network))
