@@ -47,6 +47,10 @@ EXPERIMENTS = {
         "--init dlib --teacher sface --rate 1e-4 --people 16 --crops-each 4 "
         "--spoil .2 --average .98 --relation-weight 5"
     ),
+    "harden-sface": (
+        "--init sface --teacher sface --network sface --rate 3e-5 --people 8 --crops-each 4 --spoil .9 --turn 10 "
+        "--average .98 --relation-weight 5 --freeze 8"
+    ),
     "improve-dlib-by-names": (
         "--init dlib --recipe batch-hard --loss margin=none --loss sharpness=20 --rate 3e-5 --average .95 --spoil .2"
     ),

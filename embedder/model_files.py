@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 import onnx
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from embedder.model_records import FILE_SUFFIXES
 from embedder.pretrained import FaceNetwork, WeightFile, WeightsError
 from trainer.dlib_network import DlibResNet, load_dlib
-from trainer.networks import ARCFACE_TEMPLATE
+from trainer.networks import ARCFACE_TEMPLATE, trace
 from trainer.onnx_export import SETTINGS_KEY
 from trainer.onnx_graph import fuse_batch_norm, load_onnx
 from trainer.weights import load_weights, read_description
@@ -70,7 +70,7 @@ def load_model_file(path: Path, network: FaceNetwork | None = None) -> nn.Module
         module = load_dlib(path)
     elif suffix == ".safetensors":
         trained = load_weights(path)[0]
-        module = trained if isinstance(trained, DlibResNet) else fuse_batch_norm(fx.symbolic_trace(trained))
+        module = trained if isinstance(trained, DlibResNet) else fuse_batch_norm(trace(trained))
     else:
         module = fuse_batch_norm(load_onnx(path))
     if network is None or (network.channel_order == "RGB" and network.pixels is None):

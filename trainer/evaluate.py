@@ -69,6 +69,14 @@ class HeldOut:
             "dir": None if self.dir is None else {f"{_IDENTIFICATION_FARS[0]:g}": round(self.dir, 5)},
         }
 
+    def in_words(self, epoch: int, *, best: bool) -> str:
+        """Tell people of the figures after an epoch, counted from 1; 0 is before training."""
+        figures = f"accuracy {self.accuracy:.4f}, TAR at FAR 1e-3 {self.tar[0]:.4f}, at 1e-4 {self.tar[1]:.4f}"
+        if self.dir is not None:
+            figures += f", DIR at FAR 1 % {self.dir:.4f}"
+        when = f"After epoch {epoch}" if epoch else "Before training"
+        return f"{when}: {figures} on {self.people:,} people held out{', the best so far' if best and epoch else ''}."
+
     def as_metrics(self) -> dict[str, float]:
         """Give the figures as a weight file has them."""
         named = {f"tar at far {far:g}": value for far, value in zip(_FARS, self.tar, strict=True)}

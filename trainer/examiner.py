@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from trainer.crops import CropsError
 from trainer.evaluate import HeldOut, embed_crops, held_out_figures
+from trainer.loader import readable_crops
 from trainer.material import Material
 from trainer.measures import compare_measures
 from trainer.processes import Processes
@@ -22,6 +26,10 @@ from trainer.weights import Description, save_weights
 _FITTED = 4_000
 
 
+class NoNumbers(ArithmeticError):
+    """A network whose embeddings are no numbers."""
+
+
 @dataclass
 class Examiner:
     """Knows the best epoch so far.
@@ -30,6 +38,7 @@ class Examiner:
         root: the run's folder.
         settings, material, start: of the run.
         bfloat16: whether to measure in it.
+        complain: told of crops that cannot be read; they are left out.
         last, best: figures of the network that was measured last, and of the best one.
         best_epoch: counted from 1; 0 is what the run began with, -1 before anything was measured.
     """
@@ -39,18 +48,24 @@ class Examiner:
     material: Material
     start: Start
     bfloat16: bool
+    complain: Callable[[str], None]
     last: HeldOut | None = None
     best: HeldOut | None = None
     best_epoch: int = -1
+    _unreadable: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), compare=False)
 
     def examine(self, network: nn.Module, epoch: int, processes: Processes) -> bool:
         """Measure a network; whether it is the best so far, and was kept.
 
         Where nobody is held out the latest is the best. Random weights are measured, and not kept.
+
+        Raises:
+            NoNumbers: if embeddings are no numbers.
         """
-        rows = self.material.held_out
+        rows, embeddings = self._embed(network, self.material.held_out, processes)
+        if not np.isfinite(embeddings).all():
+            raise NoNumbers
         labels = self.material.folder.labels[rows]
-        embeddings = embed_crops(network, self.material.folder, rows, processes.device, bfloat16=self.bfloat16)
         self.last = held_out_figures(embeddings, labels) if len(rows) else None
         if epoch == 0 and self.settings.init is None:
             return False
@@ -66,11 +81,26 @@ class Examiner:
             return None
         folder = self.material.folder
         some = self.material.trained[:: max(1, len(self.material.trained) // _FITTED)]
-        both = [
-            (embed_crops(network, folder, rows, processes.device, bfloat16=self.bfloat16), folder.labels[rows])
-            for rows in (some, self.material.held_out)
-        ]
+        both = []
+        for wanted in (some, self.material.held_out):
+            rows, embeddings = self._embed(network, wanted, processes)
+            both.append((embeddings, folder.labels[rows]))
         return compare_measures(both[0], both[1])
+
+    def _embed(
+        self, network: nn.Module, rows: NDArray[np.int64], processes: Processes
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Embed crops: (the rows of those that can be read, their embeddings)."""
+        folder = self.material.folder
+        rows = rows[~np.isin(rows, self._unreadable)]
+        try:
+            return rows, embed_crops(network, folder, rows, processes.device, bfloat16=self.bfloat16)
+        except CropsError:
+            readable, complaints = readable_crops(folder, rows)
+        for complaint in complaints:
+            self.complain(complaint)
+        self._unreadable = np.union1d(self._unreadable, np.setdiff1d(rows, readable))
+        return readable, embed_crops(network, folder, readable, processes.device, bfloat16=self.bfloat16)
 
     def write(self, name: str, network: nn.Module, epoch: int) -> None:
         """Write a network as a weight file, with the figures of the last examination."""

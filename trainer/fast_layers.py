@@ -44,12 +44,12 @@ class _Sloped(torch.autograd.Function):
 class StridedDepthwise(nn.Conv2d):
     """A depthwise 3×3 convolution with stride 2; to train it, that with stride 1 is taken at every second pixel."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, stride=2, padding=1, groups=channels, bias=False)
+    def __init__(self, channels: int, *, bias: bool = False) -> None:
+        super().__init__(channels, channels, 3, stride=2, padding=1, groups=channels, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         if torch.is_grad_enabled() and input.device.type == "cpu":
-            dense = functional.conv2d(input, self.weight, None, 1, self.padding, 1, self.groups)
+            dense = functional.conv2d(input, self.weight, self.bias, 1, self.padding, 1, self.groups)
             # Without a copy the next layer would walk over every second pixel, which is slow again.
             return dense[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
         return super().forward(input)

@@ -16,13 +16,16 @@ from trainer.distributed import gather_batch
 from trainer.gradient_cache import backward_in_parts
 from trainer.layers import freeze, parameter_groups, train_mode
 from trainer.losses.outcome import Outcome
+from trainer.material import Material
 from trainer.processes import Processes
 from trainer.recipes import Objective, build_objective, parameters_of
 from trainer.schedule import follow, rate_at
 from trainer.settings import TrainSettings
+from trainer.slim_network import SlimNetwork
 from trainer.start import Start
 from trainer.teacher import distillation
-from trainer.teacher_head import fit_head
+from trainer.teacher_head import correct_head, fit_head
+from trainer.tutor import Shown, Tutor, hint_distance, watched
 
 _Loss = Callable[[Tensor], Outcome]
 
@@ -69,7 +72,14 @@ class Learner:
     """A network with its optimizer, its recipes' own weights, and its running mean."""
 
     def __init__(
-        self, start: Start, settings: TrainSettings, classes: int, processes: Processes, *, bfloat16: bool
+        self,
+        start: Start,
+        settings: TrainSettings,
+        classes: int,
+        processes: Processes,
+        *,
+        bfloat16: bool,
+        tutor: Tutor | None = None,
     ) -> None:
         """Prepare for the first step.
 
@@ -79,6 +89,7 @@ class Learner:
             classes: how many people are trained on.
             processes: that share the batches.
             bfloat16: whether a step computes in it.
+            tutor: of the network, who sees each batch.
         Raises:
             SettingsError: if no layer would be trained.
         """
@@ -95,6 +106,7 @@ class Learner:
                 self._objectives[name] = objective.to(device) if isinstance(objective, nn.Module) else objective
         own = [parameter for objective in self._objectives.values() for parameter in parameters_of(objective)]
         self._optimizer, self._multiples = _optimizer(self.network, own, settings)
+        self._tutor = tutor
         self.average: nn.Module | None = copy.deepcopy(self.network).requires_grad_(False) if settings.average else None
         self._shared: nn.Module = self.network
         if processes.count > 1:
@@ -105,6 +117,11 @@ class Learner:
         """The network that is measured and kept: the running mean of the weights, where there is one."""
         return self.network if self.average is None else self.average
 
+    def is_sound(self) -> bool:
+        """Whether all weights are numbers."""
+        values = self.network.state_dict().values()
+        return all(bool(torch.isfinite(value).all()) for value in values if value.dtype.is_floating_point)
+
     def begin_at_teacher(self, batches: Iterable[tuple[Tensor, Tensor]], processes: Processes) -> bool:
         """Fit the head to the teacher, before the first step; see ``fit_head``, also for what is given back."""
         if not fit_head(self.network, batches, bfloat16=self._bfloat16):
@@ -113,6 +130,20 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(self.network.state_dict())
         return True
+
+    def begin_slim(self, material: Material, processes: Processes) -> None:
+        """Give a slim network its first weights, by those of its tutor."""
+        assert self._tutor is not None
+        self._tutor.slim_down(material)
+        correct_head(self.network, self._tutor.clean_lessons(material), bfloat16=self._bfloat16)
+        processes.share(self.network.state_dict().values())
+        if self.average is not None:
+            self.average.load_state_dict(self.network.state_dict())
+
+    def end_slim(self, material: Material) -> None:
+        """Fit the head of what comes out once more to the tutor's embeddings of the clean crops."""
+        assert self._tutor is not None
+        correct_head(self.result, self._tutor.clean_lessons(material), bfloat16=self._bfloat16)
 
     def step(self, crops: Tensor, lesson: Lesson, number: int, steps: int) -> Step:
         """Learn from a batch.
@@ -136,8 +167,12 @@ class Learner:
             return outcome
 
         crops = crops.to(self._device, non_blocking=True)
+        shown = None if self._tutor is None else self._tutor.look(crops)
+        if shown is not None:
+            wanted, _ = gather_batch(shown.embeddings, lesson.labels.new_zeros(len(crops)))
+            lesson = replace(lesson, wanted=wanted)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            outcome = self._backward(crops, loss)
+            outcome = self._backward(crops, loss, shown)
         norm = self._clip()
         finite = bool(torch.isfinite(norm) & torch.isfinite(outcome.loss))
         if finite:
@@ -150,14 +185,26 @@ class Learner:
         embeddings, distance = kept[-1]
         return Step(outcome, embeddings, float(distance), float(norm), rate, finite)
 
-    def _backward(self, crops: Tensor, loss: _Loss) -> Outcome:
+    def _backward(self, crops: Tensor, loss: _Loss, shown: Shown | None) -> Outcome:
         part = self.settings.part
+        if shown is not None:
+            return self._backward_with_maps(crops, loss, shown)
         if 0 < part < len(crops):
             return backward_in_parts(self._shared, crops, loss, part=part, augment=lambda some: some.float())
         outcome = loss(self._shared(crops.float()))
         with torch.autocast(self._device.type, enabled=False):
             outcome.loss.backward()  # type: ignore[no-untyped-call]
         return replace(outcome, loss=outcome.loss.detach())
+
+    def _backward_with_maps(self, crops: Tensor, loss: _Loss, shown: Shown) -> Outcome:
+        """Also match the teacher's maps, which stay with the process that has the crops."""
+        assert isinstance(self.network, SlimNetwork)
+        with watched(self.network) as maps:
+            outcome = loss(self._shared(crops.float()))
+        apart = self.settings.hint_weight * hint_distance(maps, shown.maps)
+        with torch.autocast(self._device.type, enabled=False):
+            (outcome.loss + apart).backward()  # type: ignore[no-untyped-call]
+        return replace(outcome, loss=(outcome.loss + apart).detach())
 
     def _loss(self, rows: Tensor, lesson: Lesson) -> tuple[Outcome, Tensor]:
         """Give the loss of a batch (what is reported is the recipe's), and the distance to the teacher."""

@@ -133,6 +133,19 @@ class _Read:
     complaint: str | None
 
 
+def readable_crops(folder: CropsFolder, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[str]]:
+    """Try to read crops: (the rows of those that can be read, what is wrong with the others)."""
+    readable, complaints = [], []
+    for row in rows.tolist():
+        try:
+            read_crop(folder.path(row), folder.settings.side)
+        except CropsError as error:
+            complaints.append(str(error))
+        else:
+            readable.append(row)
+    return np.array(readable, np.int64), complaints
+
+
 def clean_batches(
     folder: CropsFolder, rows: NDArray[np.int64], size: int, prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 ) -> Iterator[Tensor]:

@@ -12,6 +12,9 @@ from trainer.loader import Sampler
 from trainer.sampler import CropSampler, PeopleSampler
 from trainer.settings import SettingsError, TrainSettings
 
+# All pairs of them are compared after each epoch: 200 million.
+MOST_MEASURED = 20_000
+
 
 @dataclass(frozen=True)
 class Material:
@@ -23,6 +26,7 @@ class Material:
         people: of each such number the place in ``folder.people``.
         trained: int64 (T,), rows of the crops that are trained on, rising.
         held_out: int64 (H,), rows of the crops that are measured.
+        not_measured: how many crops are held out beyond them.
         sampler: deals the crops.
     """
 
@@ -31,6 +35,7 @@ class Material:
     people: NDArray[np.int64]
     trained: NDArray[np.int64]
     held_out: NDArray[np.int64]
+    not_measured: int
     sampler: Sampler
 
     @property
@@ -43,6 +48,24 @@ class Material:
         return self.folder.people[int(self.people[label])]
 
 
+def some_people(rows: NDArray[np.int64], labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Take all crops of some people, always the same ones, so that there are not too many pairs to compare.
+
+    Args:
+        rows: int64 (H,), crops, rising.
+        labels: int64 (N,), the person of each crop of the folder.
+        most: how many crops there may be; two people are taken at least.
+    Returns:
+        int64, those of ``rows`` that are taken, rising.
+    """
+    if len(rows) <= most:
+        return rows
+    _, numbers, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(counts))
+    fitting = int(np.searchsorted(np.cumsum(counts[order]), most, side="right"))
+    return rows[np.isin(numbers, order[: max(2, fitting)])]
+
+
 def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int = 1) -> Material:
     """Divide the crops of a folder, and order them.
 
@@ -52,9 +75,11 @@ def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int
     """
     out = folder.held_out(settings.held_out)
     named = folder.labels >= 0
-    held_out = np.flatnonzero(out & named)
+    all_held_out = np.flatnonzero(out & named)
+    held_out = some_people(all_held_out, folder.labels, MOST_MEASURED)
+    unmeasured = len(all_held_out) - len(held_out)
     if settings.recipe is None:
-        return _without_names(folder, settings, processes, held_out)
+        return _without_names(folder, settings, processes, all_held_out, held_out)
     counts = np.bincount(folder.labels[named], minlength=len(folder.people))
     chosen = named & ~out & (counts[folder.labels] >= settings.least_crops)
     people, numbers = np.unique(folder.labels[chosen], return_inverse=True)
@@ -64,7 +89,7 @@ def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int
     if settings.people % processes:
         raise SettingsError(f"{settings.people} people of a batch cannot be divided among {processes} processes evenly")
     sampler = PeopleSampler(labels, people=settings.people, crops=settings.crops, seed=settings.seed)
-    return Material(folder, labels, people, np.flatnonzero(chosen), held_out, sampler)
+    return Material(folder, labels, people, np.flatnonzero(chosen), held_out, unmeasured, sampler)
 
 
 def _check_people(
@@ -92,20 +117,25 @@ def _check_people(
 
 
 def _without_names(
-    folder: CropsFolder, settings: TrainSettings, processes: int, held_out: NDArray[np.int64]
+    folder: CropsFolder,
+    settings: TrainSettings,
+    processes: int,
+    all_held_out: NDArray[np.int64],
+    held_out: NDArray[np.int64],
 ) -> Material:
     rest = np.ones(len(folder), np.bool_)
-    rest[held_out] = False
+    rest[all_held_out] = False
     trained = np.flatnonzero(rest)
     size = settings.people * settings.crops
     if size % processes:
         raise SettingsError(f"{size} crops of a batch cannot be divided among {processes} processes evenly")
     if len(trained) < size:
         raise CropsError(
-            f"{folder.root} has {len(folder)} crops, {len(held_out)} of people who are held out. That leaves "
+            f"{folder.root} has {len(folder)} crops, {len(all_held_out)} of people who are held out. That leaves "
             f"{len(trained)}, and a batch wants {size}: take fewer with --people, hold out fewer with --held-out, "
             "or add photos"
         )
     labels = np.full(len(folder), -1, np.int64)
     sampler = CropSampler(trained, size=size, seed=settings.seed)
-    return Material(folder, labels, np.empty(0, np.int64), trained, held_out, sampler)
+    unmeasured = len(all_held_out) - len(held_out)
+    return Material(folder, labels, np.empty(0, np.int64), trained, held_out, unmeasured, sampler)

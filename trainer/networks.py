@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from torch import nn
+from torch import fx, nn
 
 from trainer.dlib_network import SMALLEST_CROP, DlibResNet
+from trainer.fast_layers import PReLU, StridedDepthwise
 from trainer.iresnet import IResNet
 from trainer.sface_network import SFaceNetwork
+from trainer.slim_network import SlimNetwork
 from trainer.small_network import SmallNetwork
 
-Kind = Literal["small", "iresnet", "sface", "dlib"]
+Kind = Literal["small", "slim", "iresnet", "sface", "dlib"]
 
 # (x, y) of the eyes, the nose and the corners of the mouth on a crop of 112×112: the ArcFace template
 # (Deng et al. 2019, arXiv 1801.07698).
@@ -60,12 +62,15 @@ class NetworkSettings:
 
 # Of networks that exist with their weights: least and largest input size, pixels, and the dimension. dlib's own
 # weights want 150; with smaller crops they are a beginning.
-_SIZES: Mapping[str, tuple[int, int]] = MappingProxyType({"sface": (112, 112), "dlib": (SMALLEST_CROP, 150)})
+_SIZES: Mapping[str, tuple[int, int]] = MappingProxyType(
+    {"sface": (112, 112), "slim": (112, 112), "dlib": (SMALLEST_CROP, 150)}
+)
 _DIMENSION = 128
 
 _BUILDERS: Mapping[Kind, Callable[[NetworkSettings], nn.Module]] = MappingProxyType(
     {
         "small": lambda s: SmallNetwork(s.input_size, s.dimension, width=s.width, depths=s.depths or (1, 2, 2)),
+        "slim": lambda s: SlimNetwork(),
         "iresnet": lambda s: IResNet(s.input_size, s.dimension, depths=s.depths or (3, 4, 14, 3)),
         "sface": lambda s: SFaceNetwork(),
         "dlib": lambda s: DlibResNet(),
@@ -79,3 +84,15 @@ def build_network(settings: NetworkSettings) -> nn.Module:
     The embeddings are not of unit length.
     """
     return _BUILDERS[settings.kind](settings)
+
+
+class _Tracer(fx.Tracer):
+    """Leaves whole what takes another way in training than in use."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, PReLU | StridedDepthwise) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(network: nn.Module) -> fx.GraphModule:
+    """Write a network down as a graph of its layers, for batch norm to be folded. Not for dlib's."""
+    return fx.GraphModule(network, _Tracer().trace(network))

@@ -67,7 +67,7 @@ class Reporter:
         """Begin, or go on after ``step`` steps that took so many seconds."""
         self._before = seconds
         self.files.begin(settings)
-        self.files.cut_log(step)
+        self.files.cut_log(step if step else -1)  # a run that begins has no log yet
         self._curves = TensorBoardFiles(self._root, step=step, wanted=self._first)
         self.files.log("start", time=datetime.now(UTC).isoformat(timespec="seconds"), step=step, **start)
 

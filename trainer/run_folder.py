@@ -20,6 +20,9 @@ from typing import Any
 SETTINGS, LOG, TRIPLETS, SUSPECTS = "settings.json", "log.jsonl", "triplets", "suspects.json"
 CHECKPOINT, BEST, LAST, TEACHER = "checkpoint.safetensors", "best.safetensors", "last.safetensors", "teacher"
 
+# What is drawn of them (``indexer.training.run_report``), and how TensorBoard's files begin.
+_PICTURES, _CURVES = ("suspects.jpg", "report.html"), "events.out.tfevents."
+
 
 class RunError(Exception):
     """A run's folder that cannot be used. The message names it and the remedy."""
@@ -40,7 +43,7 @@ class RunFolder:
             self._replace(SETTINGS, json.dumps(settings, indent=1, ensure_ascii=False))
 
     def cut_log(self, step: int) -> None:
-        """Take out of the log what was written after a step: those steps will be done again."""
+        """Take out of the log what was written after a step, which will be done again; all of it after step -1."""
         if self._silent or not (self.root / LOG).exists():
             return
         kept = [line for line in _lines(self.root / LOG) if line.get("step", 0) <= step]
@@ -72,9 +75,11 @@ class RunFolder:
 
 
 def forget_run(root: Path) -> None:
-    """Take away what a run would go on from, its log and its weights; nothing else in the folder is touched."""
-    for name in (CHECKPOINT, LOG, BEST, LAST, SUSPECTS):
+    """Take away all that a run has left but what its teacher said; nothing else in the folder is touched."""
+    for name in (CHECKPOINT, LOG, BEST, LAST, SUSPECTS, *_PICTURES):
         (root / name).unlink(missing_ok=True)
+    for path in (*(root / TRIPLETS).glob("epoch-*"), *root.glob(f"{_CURVES}*")):
+        path.unlink()
 
 
 def triplets_file(epoch: int) -> str:

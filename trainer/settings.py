@@ -29,6 +29,8 @@ class TrainSettings:
         teacher: a weight file whose embeddings of the clean crop are to be matched; None for none.
         teacher_weight: of the distance to the teacher's embedding, beside the recipe's loss.
         relation_weight: of the difference between the network's and the teacher's similarities in a batch.
+        hint_weight: of the teacher's maps, where a slim network learns from SFace; 0 for its embeddings alone.
+            With a weight the teacher sees each crop as it was changed, not the clean one.
         fit_head: begin with a last layer fitted to the teacher's embeddings, where the network's is linear.
         kind: of the network.
         dimension, width, depths: of the network, where it is not one that exists; 0 and () for its defaults.
@@ -63,6 +65,7 @@ class TrainSettings:
     teacher: str | None = None
     teacher_weight: float = 1.0
     relation_weight: float = 10.0
+    hint_weight: float = 0.0
     fit_head: bool = True
     kind: Kind = "small"
     dimension: int = 0
@@ -100,6 +103,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.recipe is None and self.teacher is None:
             raise SettingsError("there is nothing to learn from: choose a recipe, a teacher, or both")
+        if self.hint_weight and (self.teacher is None or self.kind != "slim" or self.part):
+            raise SettingsError("a teacher's maps are for --network slim with a --teacher, and not with --part")
         if self.then is not None and (self.recipe is None or not 0 < self.switch_after < self.epochs):
             raise SettingsError(
                 f"the second recipe follows a first one, after 1 to {self.epochs - 1} epochs, not {self.switch_after}"
@@ -134,7 +139,11 @@ class TrainSettings:
         known = {entry.name for entry in fields(settings)}
         if unknown := self.loss.keys() - known:
             raise SettingsError(f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}")
-        return replace(settings, **self.loss)
+        try:
+            return replace(settings, **self.loss)
+        except TypeError as error:  # of a comparison with a text
+            given = ", ".join(f"{setting}={value}" for setting, value in self.loss.items())
+            raise SettingsError(f"a setting of {name} must be a number: {given} ({error})") from error
 
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""

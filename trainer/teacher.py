@@ -27,6 +27,7 @@ from trainer.processes import Processes
 from trainer.start import Start
 
 _BLOCK = 2048  # crops
+_ASKED_EVERY = 128  # crops: a second or so
 _ENOUGH, _FITTED_AT_ONCE = 20_000, 32  # crops to fit a last layer to
 
 Template = tuple[tuple[float, float], ...]
@@ -95,7 +96,8 @@ def teach(
     *,
     bfloat16: bool,
     tell: Callable[[int, int], None],
-) -> Teaching:
+    stop: Callable[[], bool] = lambda: False,
+) -> Teaching | None:
     """Let the teacher embed the crops, as far as it has not yet.
 
     Args:
@@ -105,18 +107,29 @@ def teach(
         processes: each takes some of the blocks.
         bfloat16: whether it computes in it.
         tell: called with how many crops are done, and of how many.
+        stop: asked again and again whether to end; what is done by then is kept in whole blocks.
+    Returns:
+        What the teacher says; None if it was stopped.
     Raises:
         trainer.crops.CropsError: if a crop cannot be read.
     """
     where.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(rows), _BLOCK)
+    starts, stopped = range(0, len(rows), _BLOCK), False
     for number, start in enumerate(starts):
         path = where / f"{number:06d}.npy"
         if number % processes.count == processes.rank and not path.exists():
-            some = rows[start : start + _BLOCK]
-            _write(path, _embed(teacher, folder, some, processes.device, bfloat16).astype(np.float16))
+            found = []
+            for first in range(start, min(start + _BLOCK, len(rows)), _ASKED_EVERY):
+                if stopped := stop():
+                    break
+                some = rows[first : min(first + _ASKED_EVERY, start + _BLOCK)]
+                found.append(_embed(teacher, folder, some, processes.device, bfloat16))
+            if stopped:
+                break
+            _write(path, np.concatenate(found).astype(np.float16))
         tell(min(start + _BLOCK, len(rows)), len(rows))
-    processes.wait()
+    if processes.any(stopped):
+        return None
     blocks = [np.load(where / f"{number:06d}.npy", mmap_mode="r") for number in range(len(starts))]
     return Teaching(rows, blocks)
 

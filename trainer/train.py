@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch
 from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
 from trainer.evaluate import HeldOut
-from trainer.examiner import Examiner
+from trainer.examiner import Examiner, NoNumbers
 from trainer.journal import Journal
 from trainer.learner import Learner, Lesson, Step
 from trainer.loader import Batch, Loader
@@ -25,6 +25,7 @@ from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
 from trainer.start import StartError, begin, file_digest, read_network
 from trainer.teacher import Teaching, clean_lessons, teach
+from trainer.tutor import call_tutor
 
 Why = Literal["done", "interrupted", "collapsed", "broken"]
 
@@ -32,6 +33,11 @@ Why = Literal["done", "interrupted", "collapsed", "broken"]
 _MAY_DIFFER = ("log_every", "checkpoint_every", "keep_triplets", "licence")
 # Of random weights, confusions before this share of the epochs say nothing about labels.
 _UNTRAINED = 0.4
+_GO_ON = "The run is saved: the same command goes on from here."
+_NO_NUMBERS = (
+    "The network's embeddings are no numbers any more, though every step's loss was one: its weights have grown too "
+    "large. Lower the learning rate, clip gradients, or train in float32; the last checkpoint is whole."
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,8 @@ class _Course:
         self.material = material = choose_material(folder, settings, processes.count)
         start = begin(settings, folder.settings)
         people = max(2, len(material.people))
-        self.learner = Learner(start, settings, people, processes, bfloat16=bfloat16)
+        self.tutor = call_tutor(settings, start.network, processes.device, bfloat16=bfloat16)
+        self.learner = Learner(start, settings, people, processes, bfloat16=bfloat16, tutor=self.tutor)
         self.loader = Loader(
             folder,
             material.sampler,
@@ -115,7 +122,7 @@ class _Course:
         )
         self.digest = contents_digest(folder)
         self.journal = Journal(material, keep=settings.keep_triplets)
-        self.examiner = Examiner(run, settings, material, start, bfloat16)
+        self.examiner = Examiner(run, settings, material, start, bfloat16, self._complain)
         self.report = Reporter(run, listener, first=processes.first)
         self.at, self.step, self.measured = Position(), 0, -1  # the last: epochs of which the end was measured
         self.steps = settings.epochs * material.sampler.batches_per_epoch
@@ -125,12 +132,18 @@ class _Course:
     def run(self) -> Trained:
         """Train to the end, or until somebody or something stops it."""
         self._begin_or_go_on()
+        if self.tutor is not None and self.settings.init is None and self.step == 0:
+            self.report.say("The slim network's first weights are told from its teacher's.")
+            self.learner.begin_slim(self.material, self.processes)
         teaching = self._teach()
+        if teaching is None and self.settings.teacher is not None and self.tutor is None:
+            return self._end("interrupted", _GO_ON)
         if teaching is not None and self.settings.fit_head and self.step == 0:
             lessons = clean_lessons(teaching, self.material.folder, self.processes.device)
             if self.learner.begin_at_teacher(lessons, self.processes):
                 self.report.say("The last layer is fitted to the teacher's embeddings.")
-        self._measure_if_due()
+        if failure := self._measure_if_due():
+            return self._end(*failure)
         while self.at.epoch < self.settings.epochs:
             for batch in self.loader.batches(self.at):
                 lesson = self._lesson(batch, teaching)
@@ -142,11 +155,14 @@ class _Course:
                     return self._end(*failure)
                 if self.processes.any(self.report.stop()):
                     self._save()
-                    return self._end("interrupted", "The run is saved: the same command goes on from here.")
+                    return self._end("interrupted", _GO_ON)
                 if self.step % self.settings.checkpoint_every == 0 and self.at.batch:
                     self._save()
-            self._measure_if_due()
+            if failure := self._measure_if_due():
+                return self._end(*failure)
             self._save()
+        if self.tutor is not None:
+            self._refit()
         if self.processes.first:
             self.examiner.write(LAST, self.learner.result, self.settings.epochs)
             if self.settings.recipe_in(self.settings.epochs) == "deepface":
@@ -158,8 +174,8 @@ class _Course:
         return Position(at.epoch + 1, 0) if last else Position(at.epoch, at.batch + 1)
 
     def _teach(self) -> Teaching | None:
-        """Let the teacher look at all crops that are trained on, if there is one."""
-        if self.settings.teacher is None:
+        """Let the teacher look at all crops that are trained on, if there is one; None also if that was stopped."""
+        if self.settings.teacher is None or self.tutor is not None:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
         teacher, dimension = read_network(path, folder.settings.template), self.examiner.start.settings.dimension
@@ -174,6 +190,7 @@ class _Course:
             self.processes,
             bfloat16=self.bfloat16,
             tell=lambda done, total: self.report.advance(Progress(done, total, "crops for the teacher")),
+            stop=self.report.stop,
         )
 
     def _lesson(self, batch: Batch, teaching: Teaching | None) -> Lesson:
@@ -206,6 +223,10 @@ class _Course:
             }
             self.report.step(self.step, epoch, figures)
 
+    def _complain(self, complaint: str) -> None:
+        text = f"{complaint}. It is left out of what is measured"
+        self.report.event("unreadable", text, step=self.step, epoch=self.at.epoch + 1)
+
     def _failure(self) -> tuple[Why, str] | None:
         """Tell why the run must not go on, if so; warn if it is on the way there."""
         if self.journal.broken.must_stop:
@@ -220,28 +241,50 @@ class _Course:
         self.health = verdict.state
         return ("collapsed", text) if verdict.state == "collapsed" else None
 
-    def _measure_if_due(self) -> None:
-        """After an epoch, and before the first one: measure the people who are held out, and list what was mined."""
-        epoch, best = self.at.epoch, False
+    def _measure_if_due(self) -> tuple[Why, str] | None:
+        """After an epoch, and before the first one: measure the people who are held out, and list what was mined.
+
+        Returns:
+            Why the run must not go on, if so.
+        """
+        epoch, best, broken = self.at.epoch, False, False
         if self.at.batch or epoch <= self.measured:
-            return
+            return None
         due = epoch % self.settings.evaluate_every == 0 or epoch == self.settings.epochs
         if due and self.processes.first:
-            best = self.examiner.examine(self.learner.result, epoch, self.processes)
+            try:
+                best = self.examiner.examine(self.learner.result, epoch, self.processes)
+            except NoNumbers:
+                broken = True
+        if self.processes.any(broken):
+            return "broken", _NO_NUMBERS
         if epoch:
             self.report.files.write_triplets(epoch, self.journal.hardest_by_name())
             self.report.files.write_suspects(self.journal.suspects_by_name())
         suspects = self.journal.suspects()
-        held_out = self.examiner.last.as_dict() if due and self.examiner.last else None
+        found = self.examiner.last if due else None
+        held_out = None if found is None else found.as_dict()
         figures = self.journal.end_epoch() | {"held_out": held_out, "best": best, "suspects": len(suspects)}
         self.report.epoch(self.step, epoch, figures)
-        if held_out is not None:
-            self.report.say(_sentence(epoch, held_out, best))
+        if found is not None:
+            self.report.say(found.in_words(epoch, best=best))
         if self.settings.init is None and epoch < _UNTRAINED * self.settings.epochs:
             self.journal.forget_suspicions()
         else:
             self.doubted = suspects
         self.measured = epoch
+        self.processes.wait()
+        return None
+
+    def _refit(self) -> None:
+        """Fit a slim network's head once more, and measure what that gives."""
+        if self.processes.first:
+            self.learner.end_slim(self.material)
+            best = self.examiner.examine(self.learner.result, self.settings.epochs, self.processes)
+            if (found := self.examiner.last) is not None:
+                epoch, held_out = self.settings.epochs, found.as_dict()
+                self.report.files.log("refit", step=self.step, epoch=epoch, held_out=held_out, best=best)
+                self.report.say(f"With the head fitted again. {found.in_words(epoch, best=best)}")
         self.processes.wait()
 
     def _compare_measures(self) -> None:
@@ -268,18 +311,22 @@ class _Course:
             "crops": len(material.trained),
             "held_out_people": material.held_out_people,
             "held_out_crops": len(material.held_out),
+            "held_out_not_measured": material.not_measured,
             "processes": self.processes.count,
             "device": str(self.processes.device),
             "precision": "bf16" if self.bfloat16 else "fp32",
             "parameters": sum(p.numel() for p in self.learner.network.parameters() if p.requires_grad),
         }
         self.report.begin(settings, step=self.step, seconds=seconds, start=start)
+        if material.not_measured:
+            some = f"{len(material.held_out):,} crops of {material.held_out_people:,} people who are held out"
+            self.report.say(f"Measured are {some}; {material.not_measured:,} further crops are held out beside them.")
         if self.step:
             self.report.say(f"Going on after {self.step} of {self.steps} steps.")
 
     def _save(self) -> None:
-        """Write where the run stands."""
-        if self.processes.first:
+        """Write where the run stands, if its weights are numbers: else the last time stays."""
+        if self.processes.first and self.learner.is_sound():
             tensors = self.learner.tensors() | self.journal.tensors()
             tensors["doubted/rows"] = torch.from_numpy(self.doubted)
             state = {
@@ -311,14 +358,3 @@ class _Course:
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
         best = self.root / BEST
         return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
-
-
-def _sentence(epoch: int, held_out: dict[str, Any], best: bool) -> str:
-    figures = f"accuracy {held_out['accuracy']:.4f}, TAR at FAR 1e-3 {held_out['tar']['0.001']:.4f}, "
-    figures += f"at 1e-4 {held_out['tar']['0.0001']:.4f}"
-    if held_out["dir"] is not None:
-        figures += f", DIR at FAR 1 % {held_out['dir']['0.01']:.4f}"
-    when = f"After epoch {epoch}" if epoch else "Before training"
-    return (
-        f"{when}: {figures} on {held_out['people']:,} people held out{', the best so far' if best and epoch else ''}."
-    )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from trainer.settings import TrainSettings
     from trainer.train import Trained
 
+# Of SFace's maps for a new slim network: after 60 steps the error on people held out was .387 with it, .403 with 1.
+_HINTS = 5.0
+
 
 @click.command()
 @click.argument("crops", type=FOLDER, required=False)
@@ -98,6 +101,8 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
     recipe, loss, depths = options.pop("recipe"), options.pop("loss"), options.pop("depths")
     rate = options.pop("rate") or (1e-3 if init is None else 3e-5)
     changes = {name: options.pop(name) for name in ("turn", "shift", "zoom", "light", "spoil")}
+    if options["hint_weight"] is None:
+        options["hint_weight"] = _HINTS if kind == "slim" and teacher is not None and init is None else 0.0
     if options["then"] is None:
         options["switch_after"] = 0
     try:

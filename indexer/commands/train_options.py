@@ -10,7 +10,7 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 RECIPES = ("batch-hard", "facenet", "dlib", "center", "deepface", "arcface", "cosface")
-KINDS = ("small", "iresnet", "dlib", "sface")
+KINDS = ("small", "slim", "iresnet", "dlib", "sface")
 
 _AT_LEAST_1, _AT_LEAST_0, _SHARE = click.IntRange(1), click.IntRange(0), click.FloatRange(0, 1)
 _BELOW_1 = click.FloatRange(0, 1, max_open=True)
@@ -29,6 +29,7 @@ _OPTIONS = (
     _option("teacher", str, None, "dlib, sface or a weight file whose embeddings are to be matched: needs no names."),
     _option("teacher-weight", float, 1.0, "Of the teacher beside a recipe's loss."),
     _option("relation-weight", float, 10.0, "Of the similarities within a batch beside the teacher's embeddings."),
+    _option("hint-weight", float, None, "Of the teacher's maps. [default: 5 for a new slim network, else 0]"),
     click.option(
         "--fit-head/--keep-head", default=True, show_default=True, help="Begin with a head fitted to the teacher."
     ),

@@ -187,3 +187,19 @@ def test_an_exported_file_brings_its_template(tmp_path: Path) -> None:
     network = open_model_file(tmp_path / "small.onnx")
     assert (network.template, network.input_size) == (settings.template, 64)
     assert network.weights.licence == "CC0-1.0" and network.pixels is None
+
+
+@pytest.mark.parametrize("kind", ["sface", "slim", "dlib"])
+def test_a_trained_network_of_any_kind_computes_the_same(kind: str, tmp_path: Path) -> None:
+    """Also one whose layers take another way in training; batch norm is folded."""
+    torch.manual_seed(0)
+    settings = NetworkSettings(kind, 150 if kind == "dlib" else 112)  # type: ignore[arg-type]
+    network = build_network(settings)
+    crops = torch.rand(2, 3, settings.input_size, settings.input_size) * 255
+    with torch.no_grad():
+        network(crops)
+        save_weights(tmp_path / "trained.safetensors", network.eval(), Description(settings, "x"))
+        loaded = load_model_file(tmp_path / "trained.safetensors", open_model_file(tmp_path / "trained.safetensors"))
+        torch.testing.assert_close(loaded.eval()(crops), network(crops), rtol=1e-3, atol=1e-3)
+    folded = [layer for layer in loaded.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
+    assert len(folded) <= 1  # SFace's last one follows no convolution

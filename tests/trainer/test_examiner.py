@@ -22,7 +22,7 @@ def figures(score):
 @pytest.fixture
 def examiner(crops, tmp_path, quick):
     folder = read_crops_folder(crops)
-    return Examiner(tmp_path, quick, choose_material(folder, quick), begin(quick, folder.settings), False)
+    return Examiner(tmp_path, quick, choose_material(folder, quick), begin(quick, folder.settings), False, print)
 
 
 def test_only_a_better_epoch_replaces_the_best(examiner, monkeypatch):

@@ -53,11 +53,11 @@ def test_frozen_slopes_have_no_gradient():
     assert maps.grad.flatten().tolist() == [0.25, 1.0]
 
 
-@pytest.mark.parametrize("size", [7, 8])
-def test_strided_depthwise_gets_the_gradients_of_torch(size):
-    """At even and odd sizes."""
-    ours = StridedDepthwise(4).double()
-    theirs = nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=False).double()
+@pytest.mark.parametrize(("size", "bias"), [(7, False), (8, False), (8, True)])
+def test_strided_depthwise_gets_the_gradients_of_torch(size, bias):
+    """At even and odd sizes, with a bias and without."""
+    ours = StridedDepthwise(4, bias=bias).double()
+    theirs = nn.Conv2d(4, 4, 3, stride=2, padding=1, groups=4, bias=bias).double()
     _same_weights(ours, theirs)
     maps = torch.randn(2, 4, size, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     _check_against_torch(ours, theirs, maps)

@@ -11,7 +11,8 @@ def small():
 
 
 @pytest.mark.parametrize(
-    ("kind", "size", "count"), [("small", 32, 12), ("dlib", 150, 16), ("sface", 112, 30), ("iresnet", 32, 29)]
+    ("kind", "size", "count"),
+    [("small", 32, 12), ("dlib", 150, 16), ("sface", 112, 30), ("iresnet", 32, 29), ("slim", 112, 22)],
 )
 def test_every_weight_belongs_to_one_layer(kind, size, count):
     network = build_network(NetworkSettings(kind, size, 128))

@@ -3,7 +3,7 @@ import pytest
 
 from tests.trainer.small_crops import write_crops
 from trainer.crops import UNNAMED, CropsError, read_crops_folder
-from trainer.material import choose_material
+from trainer.material import choose_material, some_people
 from trainer.sampler import Position
 from trainer.settings import TrainSettings
 
@@ -65,3 +65,17 @@ def test_batches_must_divide_among_processes(crops):
         choose_material(folder, SETTINGS, 3)
     with pytest.raises(ValueError, match="8 crops of a batch cannot be divided among 3"):
         choose_material(folder, TrainSettings(recipe=None, teacher="t", people=4, crops=2), 3)
+
+
+def test_some_people_are_taken_whole_and_always_the_same():
+    labels = np.repeat(np.arange(50), np.arange(1, 51))
+    rows = np.flatnonzero(labels % 3 == 0)
+    some = some_people(rows, labels, 100)
+    assert len(some) <= 100
+    assert len(some) > 50
+    assert set(some) <= set(rows)
+    assert (np.diff(some) > 0).all()
+    assert all((labels[some] == person).sum() == person + 1 for person in set(labels[some]))
+    assert (some == some_people(rows, labels, 100)).all()
+    assert len(set(labels[some_people(rows, labels, 1)])) == 2
+    assert (some_people(rows, labels, len(rows)) == rows).all()

@@ -91,7 +91,7 @@ def test_sface_has_27_convolutions():
 
 
 def test_wrong_settings():
-    with pytest.raises(ValueError, match="no network 'vgg'; there are small, iresnet, sface, dlib"):
+    with pytest.raises(ValueError, match="no network 'vgg'; there are small, slim, iresnet, sface, dlib"):
         NetworkSettings("vgg")
     with pytest.raises(ValueError, match="dlib takes crops of 87 to 150 pixels and gives 128 numbers, not 80 and 128"):
         NetworkSettings("dlib", input_size=80)

@@ -19,6 +19,7 @@ SETTINGS = (
     NetworkSettings("small", input_size=48, dimension=16, width=8, depths=(1,)),
     NetworkSettings("iresnet", input_size=32, dimension=16, depths=(1, 1, 1, 1)),
     NetworkSettings("sface"),
+    NetworkSettings("slim"),
     NetworkSettings("dlib", input_size=150),
 )
 

@@ -63,10 +63,12 @@ def test_other_processes_write_nothing(tmp_path):
 def test_a_run_can_be_forgotten(run):
     run.log("step", step=1)
     (run.root / "notes.txt").write_text("mine")
-    for name in ("checkpoint.safetensors", "best.safetensors"):
+    files = ("checkpoint.safetensors", "best.safetensors", "report.html", "suspects.jpg", "triplets/epoch-012.jsonl")
+    for name in (*files, "triplets/epoch-012.jpg", "events.out.tfevents.17.host.1.0"):
         (run.root / name).write_bytes(b"")
     forget_run(run.root)
     assert sorted(path.name for path in run.root.iterdir()) == ["notes.txt", "settings.json", "triplets"]
+    assert list((run.root / "triplets").iterdir()) == []
 
 
 def test_folders_of_no_run_are_refused(run, tmp_path):

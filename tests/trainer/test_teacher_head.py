@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainer.teacher_head import fit_head
+from trainer.teacher_head import correct_head, fit_head
 
 
 class _Features(nn.Module):
@@ -57,3 +57,57 @@ def test_another_dimension_is_an_error():
     """The teacher's embeddings must be as long as the network's."""
     with pytest.raises(ValueError, match="the teacher gives 4 numbers, the network 2"):
         fit_head(_Features(2, bias=False), [(_crops(5), torch.ones(5, 4))])
+
+
+def test_a_head_that_reads_a_whole_map_is_left_alone():
+    """Its matrix would take gigabytes."""
+    network = nn.Module()
+    network.head = nn.Linear(4097, 2)
+    before = network.head.weight.clone()
+    assert not fit_head(network, [(_crops(5), torch.ones(5, 2))])
+    assert torch.equal(network.head.weight, before)
+
+
+class _Wide(nn.Module):
+    """A network whose features are the pixels of its crops: more than there are crops."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(48, 3)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        embeddings: Tensor = self.head(crops.flatten(1))
+        return embeddings
+
+
+def test_a_wide_head_is_corrected_by_the_least_that_fits():
+    """The dual form gives what ridge regression of what is lacking gives in its primal form."""
+    network, crops = _Wide(), _crops(20)
+    wanted = torch.nn.functional.normalize(torch.randn(20, 3, generator=torch.Generator().manual_seed(2)))
+    weight, bias = network.head.weight.detach().clone(), network.head.bias.detach().clone()
+    correct_head(network, [(crops[:9], wanted[:9]), (crops[9:], wanted[9:])])
+    features = crops.flatten(1).double()
+    given = features @ weight.double().T + bias
+    lacking = (given * wanted).sum() / wanted.square().sum() * wanted - given
+    centred, rest = features - features.mean(dim=0), lacking - lacking.mean(dim=0)
+    ridge = 0.3 * centred.square().sum(dim=1).mean()
+    change = torch.linalg.solve(centred.T @ centred + ridge * torch.eye(48), centred.T @ rest).T
+    torch.testing.assert_close(network.head.weight.double(), weight + change, rtol=1e-4, atol=1e-5)
+    expected = given.mean(dim=0) + lacking.mean(dim=0)
+    torch.testing.assert_close(network(crops).mean(dim=0).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_corrected_head_is_nearer_on_other_crops():
+    """A teacher that is a little beside the network is met better, also where nobody looked."""
+    network, teacher = _Wide(), _Wide()
+    with torch.no_grad():
+        teacher.head.weight.copy_(network.head.weight + 0.05 * torch.randn(3, 48))
+        wanted = torch.nn.functional.normalize(teacher(_crops(70)))
+
+        def nearness() -> float:
+            return float(torch.nn.functional.cosine_similarity(network(_crops(70)[40:]), wanted[40:]).mean())
+
+        before = nearness()
+        correct_head(network, [(_crops(70)[:40], wanted[:40])])
+        assert nearness() > before + 0.01
+        correct_head(network, [])

@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from tests.trainer.small_crops import write_crops
 from trainer import train as train_module
 from trainer.checkpoint import CheckpointError
-from trainer.crops import CropsError
 from trainer.losses.outcome import Outcome
 from trainer.reporter import Listener
 from trainer.run_folder import BEST, CHECKPOINT, LAST, read_log, read_settings, read_suspects, read_triplets
@@ -253,9 +252,65 @@ def test_broken_crops_are_told_of(tmp_path, quick):
     said = []
     assert run(crops, tmp_path / "run", replace(quick, epochs=2), Listener(say=said.append)).why == "done"
     assert any("p03/1.png is no picture or is cut short" in text and "stands in" in text for text in said)
-    (crops / "p08" / "1.png").write_bytes(b"broken")  # one that is held out
-    with pytest.raises(CropsError, match=r"p08/1\.png is no picture"):
-        run(crops, tmp_path / "other", quick)
+
+
+def test_a_broken_crop_of_somebody_held_out_is_left_out(tmp_path, quick):
+    crops = write_crops(tmp_path / "crops")
+    (crops / "p08" / "1.png").write_bytes(b"broken")
+    said = []
+    assert run(crops, tmp_path / "run", replace(quick, epochs=2), Listener(say=said.append)).why == "done"
+    told = [line for line in lines(tmp_path / "run", "event") if line["what"] == "unreadable"]
+    assert len(told) == 1  # not again after each epoch
+    assert "p08/1.png is no picture or is cut short" in told[0]["text"]
+    assert "left out of what is measured" in told[0]["text"]
+    assert [line["held_out"]["crops"] for line in lines(tmp_path / "run", "epoch")] == [7, 7, 7]
+
+
+def test_weights_that_grow_beyond_numbers_end_the_run(shared_crops, tmp_path, quick):
+    """Each step's loss is a number, the network's embeddings are none after it."""
+    settings = replace(quick, rate=1e38, warm_up=0.0, epochs=1, people=10, crops=2, optimizer="sgd", clip=0.0)
+    found = run(shared_crops, tmp_path / "run", settings)
+    assert found.why == "broken"
+    assert "embeddings are no numbers any more" in found.text
+    assert "Lower the learning rate" in found.text
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_begins_its_log_again(shared_crops, tmp_path, quick):
+    class Killed(Exception):
+        pass
+
+    def kill(progress):
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(shared_crops, tmp_path / "run", quick, Listener(tell=kill))
+    assert [line["epoch"] for line in lines(tmp_path / "run", "epoch")] == [0]
+    run(shared_crops, tmp_path / "run", replace(quick, epochs=1))
+    assert [line["epoch"] for line in lines(tmp_path / "run", "epoch")] == [0, 1]
+    assert len(lines(tmp_path / "run", "start")) == 1
+
+
+def test_a_stop_is_heeded_while_the_teacher_looks(whole_run, shared_crops, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr("trainer.teacher._ASKED_EVERY", 4)
+    asked = iter(range(100))
+    settings = replace(quick, teacher=str(whole_run[0] / BEST), epochs=1)
+    told = []
+    listener = Listener(told.append, stop=lambda: next(asked) == 2)
+    found = run(shared_crops, tmp_path / "run", settings, listener)
+    assert (found.why, told) == ("interrupted", [])
+    assert run(shared_crops, tmp_path / "run", settings).why == "done"
+
+
+def test_only_some_of_very_many_held_out_crops_are_measured(shared_crops, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr("trainer.material.MOST_MEASURED", 7)
+    said = []
+    crops = write_crops(tmp_path / "crops", 24, 4, held_out=0.3)
+    run(crops, tmp_path / "run", replace(quick, epochs=1), Listener(say=said.append))
+    start = lines(tmp_path / "run", "start")[0]
+    assert (start["held_out_people"], start["held_out_crops"]) == (2, 8)
+    assert start["held_out_not_measured"] > 0
+    assert any(f"{start['held_out_not_measured']} further crops are held out" in text for text in said)
 
 
 def test_nobody_need_be_held_out(shared_crops, tmp_path, quick):

@@ -92,6 +92,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeyp
     ("options", "code", "message"),
     [
         (("--loss", "margin"), 2, "--loss margin: expected NAME=VALUE, as in margin=0.3"),
+        (("--loss", "margin=abc"), 2, "a setting of batch-hard must be a number: margin=abc"),
         (("--loss", "magin=1"), 2, "batch-hard has no setting 'magin'; it has average, margin, sharpness"),
         (("--then", "facenet", "--switch-after", 9), 2, "after 1 to 1 epochs, not 9"),
         (("--init", "nowhere.safetensors"), 1, "there is no weight file"),
