@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from embedder.centerface_ranges import RANGES
+from embedder.centerface import load_centerface
 from embedder.device import Compute
-from embedder.int8 import quantize
-from trainer.onnx_graph import fuse_batch_norm, load_onnx
 
 _STRIDE = 4  # pixels of the photo in one cell of the heat map
 _MULTIPLE = 32  # the network halves its input five times
@@ -70,8 +68,7 @@ class FaceDetector:
         """
         self.settings = settings or DetectSettings()
         self._compute = compute
-        network = fuse_batch_norm(load_onnx(weights))
-        self._network = quantize(network, RANGES) if compute.int8 else compute.prepare(network)
+        self._network = load_centerface(weights, compute)
         self._dtype = torch.uint8 if compute.int8 else compute.dtype
 
     def detect(self, photos: Sequence[np.ndarray]) -> list[Faces]:
