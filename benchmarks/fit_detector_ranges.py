@@ -18,7 +18,8 @@ from torch import Tensor, fx
 
 from embedder.centerface import CenterFace, split_heads
 from embedder.decode import decode
-from embedder.detect import DetectSettings, shrink
+from embedder.detect import shrink
+from embedder.detection import DetectSettings
 from embedder.int8 import Ranges, convolved_values, measure_ranges, quantize
 from embedder.pretrained import WEIGHT_FILES, locate
 from trainer.onnx_graph import load_onnx

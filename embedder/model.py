@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from embedder.align import crop_faces, magnifications
-from embedder.detect import DetectSettings, FaceDetector, Faces
+from embedder.detect import Faces
+from embedder.detection import Detection, DetectSettings
+from embedder.detectors import load_detector
 from embedder.device import Compute
 from embedder.encode import FaceEncoder
 from embedder.model_files import open_model_file
 from embedder.model_records import is_model_file
-from embedder.pretrained import NETWORKS, WEIGHT_FILES, FaceNetwork, WeightFile, locate
+from embedder.pretrained import NETWORKS, FaceNetwork, WeightFile, locate
 
 ENOUGH_PIXELS = 1600
 """Photos whose longer side has twice as many pixels are decoded at a part of their size first. The detector needs 640;
@@ -39,12 +41,14 @@ class ModelSpec:
         network: the weight file that embeds them, with its template.
         detect: how the detector is used.
         views: "mirror": a face and its mirror image are averaged.
+        detection: the choice that ``detector`` and ``detect`` follow from, as an album records it.
     """
 
     detector: WeightFile
     network: FaceNetwork
     detect: DetectSettings = field(default_factory=DetectSettings)
     views: str = "mirror"
+    detection: Detection = field(default_factory=Detection)
 
     @property
     def name(self) -> str:
@@ -102,23 +106,28 @@ class DecodedPhoto:
     whole: Callable[[], np.ndarray | None]
 
 
-def choose_model(name: str) -> ModelSpec:
+def choose_model(name: str, detection: Detection | None = None) -> ModelSpec:
     """Find a model by the name of its network, or by its file.
 
+    Args:
+        detection: how faces are looked for, if not as usual.
     Raises:
         UnknownModel: if the table does not have it.
         embedder.model_files.ModelFileError and others: see ``embedder.model_files.open_model_file``.
     """
     if name in NETWORKS:
-        return model_with(NETWORKS[name])
+        return model_with(NETWORKS[name], detection)
     if is_model_file(name):
-        return model_with(open_model_file(Path(name)))
+        return model_with(open_model_file(Path(name)), detection)
     raise UnknownModel(f"--model {name} is not known; known: {', '.join(sorted(NETWORKS))}")
 
 
-def model_with(network: FaceNetwork) -> ModelSpec:
-    """Give the model that embeds with ``network`` what the default detector finds."""
-    return ModelSpec(WEIGHT_FILES["centerface"], network)
+def model_with(network: FaceNetwork, detection: Detection | None = None) -> ModelSpec:
+    """Give the model that embeds with ``network`` what is found by ``detection``, by default the default detector."""
+    detection = detection or Detection()
+    if detection.detector in network.templates:
+        network = replace(network, template=network.templates[detection.detector])
+    return ModelSpec(detection.weights, network, detection.settings, detection=detection)
 
 
 class FaceModel:
@@ -132,7 +141,7 @@ class FaceModel:
         """
         self.spec = spec
         self.compute = compute
-        self._detector = FaceDetector(locate(spec.detector), compute, spec.detect)
+        self._detector = load_detector(spec.detector, compute, spec.detect)
         self._encoder = FaceEncoder(locate(spec.network.weights), compute, spec.network)
 
     def find(self, photos: Sequence[np.ndarray]) -> list[EmbeddedFaces]:

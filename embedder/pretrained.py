@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -92,6 +92,7 @@ class FaceNetwork:
         pixel_scaling: what becomes of the crop's 0-255, for the reader; the network does it itself.
         dimension: length of an embedding.
         pixels: (mean, divisor) by which pixels are scaled before the network, if it does not do it itself.
+        templates: by the name of a detector whose points need another template.
     """
 
     weights: WeightFile
@@ -101,6 +102,7 @@ class FaceNetwork:
     pixel_scaling: str
     dimension: int
     pixels: tuple[float, float] | None = None
+    templates: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict, hash=False)
 
 
 _CENTERFACE = WeightFile(
@@ -125,7 +127,7 @@ _CENTERFACE = WeightFile(
 _YUNET = WeightFile(
     name="yunet",
     role="detector",
-    description="a light detector; no command uses it yet",
+    description="a light detector: `visavis index --detector yunet`",
     file_name="face_detection_yunet_2026may.onnx",
     format="onnx",
     sha256="ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
@@ -188,11 +190,13 @@ NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
         "dlib": FaceNetwork(
             weights=_DLIB,
             input_size=150,
-            # Found by comparing with the chips that dlib cuts itself, for CenterFace's landmarks.
-            template=((47.73, 47.51), (102.43, 46.40), (74.16, 78.75), (51.08, 104.12), (97.22, 102.70)),
+            # Where the detector's points lie on the chips that dlib cuts itself: the mean over 2,369 photos of lfw-dev,
+            # and 2 % larger, which is best there of -2, 0, 2 and 4 %.
+            template=((46.71, 46.09), (103.33, 45.28), (73.86, 78.76), (51.13, 105.82), (97.90, 105.04)),
             channel_order="RGB",
             pixel_scaling="(x - mean of the channel) / 256",
             dimension=128,
+            templates={"yunet": ((47.40, 45.18), (103.47, 45.99), (75.45, 77.60), (51.59, 101.46), (99.24, 101.97))},
         ),
     }
 )

@@ -63,7 +63,7 @@ def test_on_bytes_faces_are_as_large_as_in_numbers(
 ) -> None:
     """Sizes were 1 to 3 % too large before they were shifted. Nothing is converted."""
     exact = load_centerface(weights("centerface"), exact_compute)
-    ours = load_centerface(weights("centerface"), choose_compute("cpu", int8=True))
+    ours = load_centerface(weights("centerface"), choose_compute("cpu"))
     kinds = [type(module).__name__ for module in ours.trunk.modules()]
     assert (kinds.count("Conv2d"), kinds.count("_ToBytes")) == (2, 0), "after the backbone two layers are in bfloat16"
     for photo in pixels:

@@ -17,7 +17,7 @@ from embedder.device import choose_compute
 from embedder.int8 import convolved_values, int8_is_fast, measure_ranges, quantize
 
 pytestmark = pytest.mark.skipif(not int8_is_fast(), reason="this processor has no fast int8, so it is never used here")
-INT8 = choose_compute("cpu", int8=True)
+INT8 = choose_compute("cpu")
 
 
 class Block(nn.Module):
