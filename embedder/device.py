@@ -33,7 +33,7 @@ class Compute:
         detect_batch: photos of like shape in one pass of the detector.
         encode_batch: crops in one pass of the network.
         lanes: how many batches run side by side.
-        int8: whether networks that are made for it (``embedder.int8``) run on bytes.
+        int8: whether networks that are made for it (``embedder.int8``) run on bytes: where that is fast.
         why: one line for the user that says what was chosen.
     """
 
@@ -72,13 +72,12 @@ class Compute:
         return output.float().cpu() if isinstance(output, Tensor) else tuple(o.float().cpu() for o in output)
 
 
-def choose_compute(device: str = "auto", *, exact: bool = False, int8: bool = False) -> Compute:
+def choose_compute(device: str = "auto", *, exact: bool = False) -> Compute:
     """Choose how to compute on ``device``.
 
     Args:
         device: "auto", "cpu", "cuda" or "cuda:N". "auto" takes CUDA where there is one.
-        exact: float32 even where bfloat16 is faster; for comparing with other implementations.
-        int8: faces are found on bytes where that is fast: in half the time, with landmarks that are less exact.
+        exact: float32 even where bfloat16 or bytes are faster; for comparing with other implementations.
     Raises:
         DeviceError: if CUDA is asked for and is not there, or the name is not one of these.
     """
@@ -89,13 +88,13 @@ def choose_compute(device: str = "auto", *, exact: bool = False, int8: bool = Fa
     except RuntimeError as error:
         raise DeviceError(f"--device {device}: choose auto, cpu, cuda or cuda:N") from error
     if device == "cpu":
-        return _cpu(chosen, exact, int8)
+        return _cpu(chosen, exact)
     if chosen.type == "cuda":
         return _cuda(chosen, exact)
     raise DeviceError(f"--device {device}: choose auto, cpu, cuda or cuda:N")
 
 
-def _cpu(device: torch.device, exact: bool, int8: bool) -> Compute:
+def _cpu(device: torch.device, exact: bool) -> Compute:
     fast = _cpu_has_bfloat16() and not exact
     lanes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # One thread for each batch and several batches side by side: threads that share a batch wait for each
@@ -106,7 +105,7 @@ def _cpu(device: torch.device, exact: bool, int8: bool) -> Compute:
     # and 16 crops for SFace (121 faces/s against 79 in 32): the activations stay in the cache. Long jobs measure it
     # anew (embedder.calibration).
     dtype = torch.bfloat16 if fast else torch.float32
-    int8 = int8 and fast and int8_is_fast()
+    int8 = fast and int8_is_fast()
     return Compute(device, dtype, 1, 16, lanes, int8, f"cpu, {lanes} threads, {_short(dtype)}" + ", int8" * int8)
 
 

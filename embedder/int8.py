@@ -8,6 +8,7 @@ The kernels are oneDNN's, through the operators that torch's own compiler calls.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,13 +47,12 @@ def quantize(network: fx.GraphModule, ranges: Ranges) -> fx.GraphModule:
     if unknown:
         raise ValueError(f"ranges of {', '.join(unknown)}, which this network does not have")
     steps = {named[name]: _steps(*limits) for name, limits in ranges.items()}
-    in_bytes: dict[fx.Node, fx.Node] = {}
+    steps |= {node: _Steps(1.0, 0) for node in named.values() if node.op == "placeholder"}  # pixels
+    plan = _Plan(result, steps, {node: node for node in named.values() if node.op == "placeholder"})
     for node in list(result.graph.nodes):
-        if node.op == "placeholder":  # pixels
-            steps[node], in_bytes[node] = _Steps(1.0, 0), node
         layer = _layer(result, node)
         if isinstance(layer, nn.Conv2d) and node.args[0] in steps:
-            _convolve_bytes(result, node, layer, steps, in_bytes)
+            _convolve_bytes(plan, node, layer)
         elif layer is not None:
             layer.to(_REST)
     result.graph.lint()
@@ -102,36 +102,75 @@ def _layer(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
     return network.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-def _convolve_bytes(
-    network: fx.GraphModule,
-    node: fx.Node,
-    layer: nn.Conv2d,
-    steps: dict[fx.Node, _Steps],
-    in_bytes: dict[fx.Node, fx.Node],
-) -> None:
-    """Put an int8 convolution in the place of ``node``, and of the ReLU that follows it."""
+def _convolve_bytes(plan: _Plan, node: fx.Node, layer: nn.Conv2d) -> None:
+    """Put an int8 convolution in the place of ``node``, and of the ReLU or the sum that follows it."""
     source = node.args[0]
     assert isinstance(source, fx.Node)
-    users = list(node.users)
-    rectifier = users[0] if len(users) == 1 and isinstance(_layer(network, users[0]), nn.ReLU) else None
-    end = rectifier or node
-    output = steps.get(end) if all(isinstance(_layer(network, user), nn.Conv2d) for user in end.users) else None
-    if source not in in_bytes:
-        name = f"bytes_of_{source.name}"
-        network.add_submodule(name, _ToBytes(steps[source]))
-        with network.graph.inserting_before(node):
-            in_bytes[source] = network.graph.call_module(name, (source,))
-    network.set_submodule(
-        str(node.target), _Int8Convolution(layer, steps[source], output, rectify=rectifier is not None)
+    follower = next(iter(node.users)) if len(node.users) == 1 else None
+    rectify = follower is not None and isinstance(_layer(plan.network, follower), nn.ReLU)
+    added_to = plan.added_to(node)
+    end = follower if follower is not None and (rectify or added_to is not None) else node
+    steps, output = plan.steps, plan.steps.get(end) if plan.only_bytes_go_out(end) else None
+    arguments = [plan.bytes_of(source, node)]
+    if added_to is not None:
+        arguments.append(plan.bytes_of(added_to, node))
+    convolution = _Int8Convolution(
+        layer, steps[source], output, rectify=rectify, added_to=None if added_to is None else steps[added_to]
     )
-    node.args = (in_bytes[source],)
-    if rectifier is not None:
-        rectifier.replace_all_uses_with(node)
-        network.graph.erase_node(rectifier)
-        if rectifier in steps:
-            steps[node] = steps[rectifier]
+    plan.network.set_submodule(str(node.target), convolution)
+    node.args = tuple(arguments)
+    if end is not node:
+        end.replace_all_uses_with(node)
+        plan.network.graph.erase_node(end)
+        if end in steps:
+            steps[node] = steps[end]
     if output is not None:
-        in_bytes[node] = node
+        plan.in_bytes[node] = node
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A network that is being changed: the steps of its values as far as known, and those that stand in bytes."""
+
+    network: fx.GraphModule
+    steps: dict[fx.Node, _Steps]
+    in_bytes: dict[fx.Node, fx.Node]
+
+    def bytes_of(self, value: fx.Node, before: fx.Node) -> fx.Node:
+        """Give a value in bytes; it is converted before the node ``before``, if it was not yet."""
+        if value not in self.in_bytes:
+            name = f"bytes_of_{value.name}"
+            self.network.add_submodule(name, _ToBytes(self.steps[value]))
+            with self.network.graph.inserting_before(before):
+                self.in_bytes[value] = self.network.graph.call_module(name, (value,))
+        return self.in_bytes[value]
+
+    def added_to(self, node: fx.Node) -> fx.Node | None:
+        """Give the value to which a convolution's result is added in place; None if it is not just added to one.
+
+        In place, so whatever else takes that value must have done so before; and in bytes, so its steps and those of
+        the sum must be known, and nothing may ask for the sum in numbers.
+        """
+        total = next(iter(node.users)) if len(node.users) == 1 else None
+        if total is None or total.target is not operator.add or total not in self.steps:
+            return None
+        others = [value for value in total.args if value is not node]
+        if len(others) != 1 or others[0] not in self.steps or not self.only_bytes_go_out(total):
+            return None
+        assert isinstance(others[0], fx.Node)
+        return others[0] if all(user is total or user < node for user in others[0].users) else None
+
+    def only_bytes_go_out(self, value: fx.Node) -> bool:
+        """Whether all that takes a value takes it in bytes."""
+        return all(
+            isinstance(_layer(self.network, user), nn.Conv2d | _Int8Convolution) or self._is_sum_of_bytes(user, value)
+            for user in value.users
+        )
+
+    def _is_sum_of_bytes(self, total: fx.Node, value: fx.Node) -> bool:
+        """Whether ``total`` is ``value`` with a convolution's result added to it in bytes."""
+        others = [other for other in total.args if other is not value] if total.target is operator.add else []
+        return len(others) == 1 and isinstance(others[0], fx.Node) and self.added_to(others[0]) is value
 
 
 class _ToBytes(nn.Module):
@@ -149,9 +188,20 @@ class _ToBytes(nn.Module):
 
 
 class _Int8Convolution(nn.Module):
-    """A convolution of uint8 by int8, and the ReLU after it; gives uint8 in the steps given for it, else bfloat16."""
+    """A convolution of uint8 by int8, and the ReLU after it; gives uint8 in the steps given for it, else bfloat16.
 
-    def __init__(self, layer: nn.Conv2d, steps: _Steps, output: _Steps | None, *, rectify: bool) -> None:
+    With ``added_to``, its result is added in place to a second argument, uint8 in those steps.
+    """
+
+    def __init__(
+        self,
+        layer: nn.Conv2d,
+        steps: _Steps,
+        output: _Steps | None,
+        *,
+        rectify: bool = False,
+        added_to: _Steps | None = None,
+    ) -> None:
         super().__init__()
         weight = layer.weight.detach().float()
         self._sizes = weight.abs().amax((1, 2, 3)).clamp_min(1e-12) / 127
@@ -159,7 +209,7 @@ class _Int8Convolution(nn.Module):
         self._bias = None if layer.bias is None else layer.bias.detach().float()
         self._place: tuple[Any, ...] = (layer.stride, layer.padding, layer.dilation, layer.groups)
         self._steps, self._output, self._after = steps, output or _Steps(1.0, 0), "relu" if rectify else "none"
-        self._dtype = _REST if output is None else torch.uint8
+        self._dtype, self._added_to = _REST if output is None else torch.uint8, added_to
         in_bytes = torch.round(weight / self._sizes.view(-1, 1, 1, 1)).to(torch.int8)
         # Any shape will do, but without one the weights are laid out anew in every call.
         shape = [1, weight.shape[1] * layer.groups, *_TYPICAL_MAP]
@@ -167,11 +217,17 @@ class _Int8Convolution(nn.Module):
             in_bytes, self._sizes, steps.size, steps.zero, *self._place, shape
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        steps, output = self._steps, self._output
-        result: Tensor = torch.ops.onednn.qconv_pointwise(
-            x, steps.size, steps.zero, self._weight, self._sizes, self._zeros, self._bias, *self._place,
-            output.size, output.zero, self._dtype, self._after, [], "",
+    def forward(self, x: Tensor, total: Tensor | None = None) -> Tensor:
+        steps, output, added_to = self._steps, self._output, self._added_to
+        if added_to is None:
+            result: Tensor = torch.ops.onednn.qconv_pointwise(
+                x, steps.size, steps.zero, self._weight, self._sizes, self._zeros, self._bias, *self._place,
+                output.size, output.zero, self._dtype, self._after, [], "",
+            )  # fmt: skip
+            return result
+        result = torch.ops.onednn.qconv2d_pointwise.binary(
+            x, steps.size, steps.zero, self._weight, self._sizes, self._zeros, total, self._bias, *self._place,
+            output.size, output.zero, self._dtype, added_to.size, added_to.zero, "sum", 1.0, "none", [], "",
         )  # fmt: skip
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -13,12 +13,14 @@ import numpy as np
 
 from embedder.align import crop_faces, magnifications
 from embedder.calibration import Calibration, calibrate, machine_key, read_calibration, remember_calibration
-from embedder.detect import DetectSettings, FaceDetector, Faces
+from embedder.detect import Faces
+from embedder.detection import Detection, DetectSettings
+from embedder.detectors import load_detector
 from embedder.device import Compute
 from embedder.encode import Encoded, FaceEncoder
 from embedder.model_files import open_model_file
 from embedder.model_records import is_model_file
-from embedder.pretrained import NETWORKS, WEIGHT_FILES, FaceNetwork, WeightFile, locate
+from embedder.pretrained import NETWORKS, FaceNetwork, WeightFile, locate
 from embedder.quality import face_qualities
 
 ENOUGH_PIXELS = 1600
@@ -40,6 +42,7 @@ class ModelSpec:
         detect: how the detector is used.
         views: "mirror": a face and its mirror image are averaged.
         resampling: how faces are cut out.
+        detection: the choice that ``detector`` and ``detect`` follow from, as an album records it.
     """
 
     detector: WeightFile
@@ -47,6 +50,7 @@ class ModelSpec:
     detect: DetectSettings = field(default_factory=DetectSettings)
     views: str = "mirror"
     resampling: str = "bicubic"
+    detection: Detection = field(default_factory=Detection)
 
     @property
     def name(self) -> str:
@@ -105,23 +109,28 @@ class DecodedPhoto:
     whole: Callable[[], np.ndarray | None]
 
 
-def choose_model(name: str) -> ModelSpec:
+def choose_model(name: str, detection: Detection | None = None) -> ModelSpec:
     """Find a model by the name of its network, or by its file.
 
+    Args:
+        detection: how faces are looked for, if not as usual.
     Raises:
         UnknownModel: if the table does not have it.
         embedder.model_files.ModelFileError and others: see ``embedder.model_files.open_model_file``.
     """
     if name in NETWORKS:
-        return model_with(NETWORKS[name])
+        return model_with(NETWORKS[name], detection)
     if is_model_file(name):
-        return model_with(open_model_file(Path(name)))
+        return model_with(open_model_file(Path(name)), detection)
     raise UnknownModel(f"--model {name} is not known; known: {', '.join(sorted(NETWORKS))}")
 
 
-def model_with(network: FaceNetwork) -> ModelSpec:
-    """Give the model that embeds with ``network`` what the default detector finds."""
-    return ModelSpec(WEIGHT_FILES["centerface"], network)
+def model_with(network: FaceNetwork, detection: Detection | None = None) -> ModelSpec:
+    """Give the model that embeds with ``network`` what is found by ``detection``, by default the default detector."""
+    detection = detection or Detection()
+    if detection.detector in network.templates:
+        network = replace(network, template=network.templates[detection.detector])
+    return ModelSpec(detection.weights, network, detection.settings, detection=detection)
 
 
 class FaceModel:
@@ -135,7 +144,7 @@ class FaceModel:
         """
         self.spec = spec
         self.compute = compute
-        self._detector = FaceDetector(locate(spec.detector), compute, spec.detect)
+        self._detector = load_detector(spec.detector, compute, spec.detect)
         self._encoder = FaceEncoder(locate(spec.network.weights), compute, spec.network)
 
     def calibrate(self, memory: Path, *, measure: bool) -> Calibration | None:

@@ -36,7 +36,6 @@ class EmbedSettings:
         readers: threads that read and decode; OpenCV and Pillow let go of the interpreter meanwhile.
         retry_unreadable: look again at files that could not be decoded before.
         max_pixels: larger photos are not decoded. It holds in the decoder that ``embed_photos`` is given.
-        int8: find faces on bytes where that is fast. It holds in the model that ``embed_photos`` is given.
     """
 
     shard_photos: int = 1024
@@ -45,7 +44,6 @@ class EmbedSettings:
     readers: int = os.cpu_count() or 1
     retry_unreadable: bool = False
     max_pixels: int = MAX_PIXELS
-    int8: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from embedder.detection import Detection
 from embedder.model_records import keep_copy, network_in, network_record
 from embedder.pretrained import FaceNetwork
 from indexer.seals import SEALED, SUFFIX, seal_bytes, seal_path
@@ -24,8 +25,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-FORMAT = 2
-"""Format 1 knows no network from a file and no generation but the first; an album without these is written as 1."""
+FORMAT = 3
+"""Format 1 knows no network from a file and no generation but the first, format 2 one way to look for faces. An album
+is written in the least that can say what it holds."""
 _FIRST_GENERATION = "shards"
 
 
@@ -45,6 +47,7 @@ class Album:
         made_with: version of visavis that made it.
         network: the network, in the album's own copy, if it came in a file and not from the table of models.
         generation: name of the folder with the shards of this model.
+        detection: how its faces are looked for.
     """
 
     root: Path
@@ -54,6 +57,7 @@ class Album:
     made_with: str
     network: FaceNetwork | None = None
     generation: str = _FIRST_GENERATION
+    detection: Detection = field(default_factory=Detection)
 
     @property
     def shards(self) -> Path:
@@ -117,7 +121,7 @@ def _album(root: Path, about: dict[str, Any]) -> Album:
         raise ValueError(f"{generation!r} is no folder of shards")
     album = Album(root, about["model"], about["fingerprint"], about["created"], about["made_with"])
     network = None if record is None else network_in(album.models, record)
-    return replace(album, network=network, generation=generation)
+    return replace(album, network=network, generation=generation, detection=Detection(**about.get("detection", {})))
 
 
 def write_album(album: Album) -> None:
@@ -127,15 +131,25 @@ def write_album(album: Album) -> None:
         about["network"] = network_record(album.network)
     if album.generation != _FIRST_GENERATION:
         about["shards"] = album.generation
-    about = {"format": 1 if len(about) == 4 else FORMAT, **about}
+    least = 1 if len(about) == 4 else 2
+    if album.detection != Detection():
+        least, about["detection"] = FORMAT, asdict(album.detection)
+    about = {"format": least, **about}
     write_whole(album.root / "album.json", (json.dumps(about, indent=1) + "\n").encode())
 
 
-def open_or_create(root: Path, model: str, fingerprint: str, network: FaceNetwork | None = None) -> Album:
+def open_or_create(
+    root: Path,
+    model: str,
+    fingerprint: str,
+    network: FaceNetwork | None = None,
+    detection: Detection | None = None,
+) -> Album:
     """Open the album at ``root`` for one model, or make it.
 
     Args:
         network: of the model, if it came in a file: a new album keeps a copy.
+        detection: of the model, if it is not the default.
     Raises:
         AlbumError: if the album there holds embeddings of another model, or the folder is not empty.
     """
@@ -148,7 +162,7 @@ def open_or_create(root: Path, model: str, fingerprint: str, network: FaceNetwor
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     root.chmod(0o700)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    album = Album(root, model, fingerprint, created, version("visavis"))
+    album = Album(root, model, fingerprint, created, version("visavis"), detection=detection or Detection())
     album.shards.mkdir(mode=0o700, exist_ok=True)
     if network is not None:
         album = replace(album, network=keep_copy(network, album.models))
@@ -176,6 +190,19 @@ def require_model(album: Album, model: str, fingerprint: str) -> None:
             f"{album.root} holds embeddings of model {album.model} ({album.fingerprint}), not of {model} "
             f"({fingerprint}). Embeddings of two models cannot be compared: choose another --album, or no --model. "
             "`visavis index --model` embeds an album anew with another model; names stay"
+        )
+
+
+def require_detection(album: Album, detection: Detection) -> None:
+    """Refuse to look for faces otherwise than in the rest of the album.
+
+    Raises:
+        AlbumError: says how the album's faces are looked for.
+    """
+    if detection != album.detection:
+        raise AlbumError(
+            f"{album.root} was made with {album.detection}, not {detection}: add --fresh to look for the faces of all "
+            "its photos again, or choose another --album"
         )
 
 

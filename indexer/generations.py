@@ -62,7 +62,12 @@ def begin_generation(album: Album, spec: ModelSpec, *, fresh: bool) -> Album:
         write_whole(album.root / _MAKING, (json.dumps(asdict(wanted)) + "\n").encode())
     network = None if spec.network.weights.path is None else keep_copy(spec.network, album.models)
     made = replace(
-        album, model=spec.name, fingerprint=spec.fingerprint(), network=network, generation=wanted.generation
+        album,
+        model=spec.name,
+        fingerprint=spec.fingerprint(),
+        network=network,
+        generation=wanted.generation,
+        detection=spec.detection,
     )
     made.shards.mkdir(mode=0o700, exist_ok=True)
     return made

@@ -52,8 +52,9 @@ def of_model(model: str, album: Path, held_out: float | None, device: str, as_js
       visavis evaluate model runs/family/best.safetensors
     """
     from embedder.model import choose_model
+    from indexer.album import open_album
 
-    spec = choose_model(model)
+    spec = choose_model(model, open_album(album).detection)
     share = _share_held_out(spec) if held_out is None else held_out
     found = compare_with(album, spec, device=device, held_out=share)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from embedder.catalogue import Catalogue
+    from embedder.detection import Detection
     from embedder.file_list import FileList
     from embedder.model import FaceModel, ModelSpec
     from embedder.pipeline import EmbedSettings
@@ -29,11 +31,36 @@ _REASONS_SHOWN = 5
 _LONG_JOB = 1_000  # new photos that are worth some seconds of measuring first
 
 
+@dataclass(frozen=True)
+class Looking:
+    """What the user asks for of how faces are looked for; None: as the album has it, or as usual.
+
+    Attributes:
+        detector: name of a detector.
+        level: one of ``embedder.detection.DETECTION_LEVELS``.
+    """
+
+    detector: str | None = None
+    level: str | None = None
+
+    def applied_to(self, detection: Detection) -> Detection:
+        """Give ``detection`` with what is asked for."""
+        return replace(detection, detector=self.detector or detection.detector, level=self.level or detection.level)
+
+
 def add_photos(
-    roots: Sequence[Path], root: Path, *, model: str | None, device: str, settings: EmbedSettings
+    roots: Sequence[Path],
+    root: Path,
+    *,
+    model: str | None,
+    device: str,
+    settings: EmbedSettings,
+    looking: Looking | None = None,
 ) -> tuple[EmbedReport, Archive]:
     """Embed what is new below ``roots`` into the album at ``root``, and bring its index up to date.
 
+    Args:
+        looking: how faces are looked for; refused if the album has it otherwise.
     Returns:
         what was done, and the album as it stands now; it may be without any face.
     """
@@ -45,26 +72,36 @@ def add_photos(
     if not len(files):
         raise click.ClickException(f"no photo in {', '.join(str(r) for r in roots)}: nothing to do")
     with writing(root), terminate_as_interrupt():
-        album = _album_for(root, model)
+        album = _album_for(root, model, looking or Looking())
         report = _embed(files, roots, album, device, settings)
         return report, refresh_derived(album)
 
 
-def _album_for(root: Path, model: str | None) -> Album:
+def _album_for(root: Path, model: str | None, looking: Looking) -> Album:
+    from embedder.detection import Detection
     from embedder.model import choose_model
-    from indexer.album import open_album, open_or_create
+    from indexer.album import open_album, open_or_create, require_detection
 
-    there = (root / "album.json").exists()
-    spec = album_model(open_album(root)) if model is None and there else choose_model(model or DEFAULT_NETWORK)
+    album = open_album(root) if (root / "album.json").exists() else None
+    detection = looking.applied_to(Detection() if album is None else album.detection)
+    if album is not None:
+        require_detection(album, detection)
+    known = album is not None and model is None
+    spec = album_model(album) if album and known else choose_model(model or DEFAULT_NETWORK, detection)
     network = None if spec.network.weights.path is None else spec.network
-    return open_or_create(root, spec.name, spec.fingerprint(), network)
+    return open_or_create(root, spec.name, spec.fingerprint(), network, detection)
 
 
-def album_model(album: Album) -> ModelSpec:
-    """Give the model of an album: from the table, or from the copy of a file that the album keeps."""
+def album_model(album: Album, looking: Looking | None = None) -> ModelSpec:
+    """Give the model of an album: from the table, or from the copy of a file that the album keeps.
+
+    Args:
+        looking: what shall be otherwise.
+    """
     from embedder.model import choose_model, model_with
 
-    return choose_model(album.model) if album.network is None else model_with(album.network)
+    detection = (looking or Looking()).applied_to(album.detection)
+    return choose_model(album.model, detection) if album.network is None else model_with(album.network, detection)
 
 
 def _embed(files: FileList, roots: Sequence[Path], album: Album, device: str, settings: EmbedSettings) -> EmbedReport:
@@ -109,7 +146,7 @@ def _embed_new(new: FileList, album: Album, catalogue: Catalogue, device: str, s
     from embedder.decode_pool import DecodePool, limits_for
     from embedder.pipeline import embed_photos
 
-    model = load_model(album, device, int8=settings.int8, photos=len(new))
+    model = load_model(album, device, photos=len(new))
     limits = limits_for(settings.max_pixels)
     with progress(len(new), "photos") as update, DecodePool(settings.readers, limits) as decoders:
 
@@ -142,7 +179,7 @@ def refresh_derived(album: Album) -> Archive:
     return archive
 
 
-def load_model(album: Album, device: str, *, int8: bool = False, photos: int = 1) -> FaceModel:
+def load_model(album: Album, device: str, *, photos: int = 1) -> FaceModel:
     """Load the album's model on a device, and say which device it is.
 
     Args:
@@ -153,7 +190,7 @@ def load_model(album: Album, device: str, *, int8: bool = False, photos: int = 1
 
     spec = album_model(album)
     require_model(album, spec.name, spec.fingerprint())
-    model = load_spec(spec, device, int8=int8)
+    model = load_spec(spec, device)
     if photos > 1:
         measured = model.calibrate(memory_file(), measure=photos >= _LONG_JOB)
         if measured is not None:
@@ -161,12 +198,12 @@ def load_model(album: Album, device: str, *, int8: bool = False, photos: int = 1
     return model
 
 
-def load_spec(spec: ModelSpec, device: str, *, int8: bool = False) -> FaceModel:
+def load_spec(spec: ModelSpec, device: str) -> FaceModel:
     """Load a model on a device, and say which device it is."""
     from embedder.device import choose_compute
     from embedder.model import FaceModel
 
-    compute = choose_compute(device, int8=int8)
+    compute = choose_compute(device)
     say(f"Model {spec.name} on {compute.why}.")
     return FaceModel(spec, compute)
 

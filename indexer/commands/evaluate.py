@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from indexer.commands.compare import of_model
-from indexer.commands.embedding import add_photos, load_model
+from indexer.commands.embedding import Looking, add_photos, load_model
 from indexer.commands.options import (
     ANY_PATH,
     FOLDER,
     album_option,
+    detection_options,
     device_option,
     model_option,
     print_json,
@@ -102,21 +103,26 @@ def verification(images: Path, pairs: str, album: Path | None, model: str | None
 
 @evaluate.command()
 @_material
+@detection_options
 @click.option("--boxes", type=_FILE, required=True, help='JSON: {"photo": [{"box": [x, y, w, h], "invalid": 0}]}.')
-def detection(images: Path, boxes: Path, album: Path | None, model: str | None, device: str, **output: Any) -> None:
+def detection(
+    images: Path, boxes: Path, album: Path | None, model: str | None, device: str, detection: str | None,
+    detector: str | None, **output: Any,
+) -> None:  # fmt: skip
     """Are the faces found? Recall by size, precision and average precision.
 
     \b
-    Example:
+    Examples:
       visavis evaluate detection --images wider/images --boxes wider/boxes.json
+      visavis evaluate detection --images wider/images --boxes wider/boxes.json --detection thorough
     """
     from indexer.evaluation.detection import measure_detection, read_boxes
     from indexer.evaluation.report import Curve, Plot
 
     annotated = read_boxes(boxes, images)
-    with _embedded(images, album, model, device) as archive:
+    with _embedded(images, album, model, device, Looking(detector, detection)) as archive:
         figures, curves = measure_detection(archive, annotated)
-        about = _about(archive, images, f"boxes: {boxes}")
+        about = _about(archive, images, f"boxes: {boxes}, {archive.album.detection}")
     drawn = [Curve(name, recall, precision) for name, (recall, precision) in curves.items()]
     _show("Detection", about, figures, [Plot("Detection", "recall", "precision", drawn)], **output)
 
@@ -201,15 +207,20 @@ evaluate.add_command(of_model)
 
 
 @contextmanager
-def _embedded(images: Path, album: Path | None, model: str | None, device: str) -> Iterator[Archive]:
+def _embedded(
+    images: Path, album: Path | None, model: str | None, device: str, looking: Looking | None = None
+) -> Iterator[Archive]:
     """Give an archive that holds the photos of ``images``; a temporary one where no album is named."""
     from embedder.pipeline import EmbedSettings
 
+    def embed(root: Path) -> Archive:
+        return add_photos([images], root, model=model, device=device, settings=EmbedSettings(), looking=looking)[1]
+
     if album is not None:
-        yield add_photos([images], album, model=model, device=device, settings=EmbedSettings())[1]
+        yield embed(album)
         return
     with tempfile.TemporaryDirectory(prefix="visavis-") as folder:
-        yield add_photos([images], Path(folder) / "album", model=model, device=device, settings=EmbedSettings())[1]
+        yield embed(Path(folder) / "album")
 
 
 def _central(archive: Archive, images: Path, device: str) -> CentralFaces:

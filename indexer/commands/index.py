@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.commands.embedding import add_photos
+from indexer.commands.embedding import Looking, add_photos
 from indexer.commands.options import (
     ANY_PATH,
     album_option,
     count,
+    detection_options,
     device_option,
     json_option,
     model_option,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.argument("photos", nargs=-1, type=ANY_PATH, metavar="[FOLDER_OR_PHOTO]...")
 @album_option
 @model_option
+@detection_options
 @click.option("--fresh", is_flag=True, help="Look through all photos of the album again, and embed them anew.")
 @device_option
 @click.option("--retry-unreadable", is_flag=True, help="Try files again that could not be read before.")
@@ -42,14 +44,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="Larger photos are not decoded, and listed as unreadable. A decoder may take 16 bytes for each pixel.",
 )
-@click.option(
-    "--fast", is_flag=True, help="Find faces in half the time (CPUs with VNNI); aligned a little less exactly."
-)
 @json_option
 def index(
-    photos: tuple[Path, ...], album: Path, model: str | None, fresh: bool, device: str, retry_unreadable: bool,
-    max_megapixels: int, fast: bool,
-    as_json: bool,
+    photos: tuple[Path, ...], album: Path, model: str | None, detection: str | None, detector: str | None,
+    fresh: bool, device: str, retry_unreadable: bool, max_megapixels: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Find and embed the faces of new photos, and add them to the album.
 
@@ -59,13 +57,15 @@ def index(
 
     An album that has another --model goes over to it: its faces are embedded again, beside the
     former ones, which stay until `visavis compact`. Names stay where they are. With --fresh faces are
-    looked for again, too, as after a change of the detector; names go to the faces in the same places.
+    looked for again, too, as with another --detection or --detector; names go to the faces in the same
+    places.
 
     \b
     Examples:
       visavis index ~/Pictures
       visavis index --album /data/press --device cuda /mnt/archive
       visavis index --model family.safetensors
+      visavis index --detection thorough --fresh
     """
     from embedder.pipeline import EmbedSettings
     from embedder.report import EmbedReport
@@ -73,12 +73,13 @@ def index(
 
     _check_use(photos, album, model, fresh=fresh)
     started = time.monotonic()
-    settings = EmbedSettings(retry_unreadable=retry_unreadable, max_pixels=max_megapixels * 1_000_000, int8=fast)
-    renewal = renew_album(album, model, device=device, settings=settings, fresh=fresh)
+    settings = EmbedSettings(retry_unreadable=retry_unreadable, max_pixels=max_megapixels * 1_000_000)
+    looking = Looking(detector, detection)
+    renewal = renew_album(album, model, device=device, settings=settings, fresh=fresh, looking=looking)
     if renewal is not None:
         _say_renewed(renewal, album)
     report, archive = (
-        add_photos(photos, album, model=model, device=device, settings=settings)
+        add_photos(photos, album, model=model, device=device, settings=settings, looking=looking)
         if photos
         else (EmbedReport(), _now(album))
     )

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from embedder.detection import DEFAULT_LEVEL, DETECTION_LEVELS
 from embedder.model_records import FILE_SUFFIXES, is_model_file
-from embedder.pretrained import DEFAULT_NETWORK, NETWORKS
+from embedder.pretrained import DEFAULT_DETECTOR, DEFAULT_NETWORK, DETECTORS, NETWORKS
 from indexer.album import default_album
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -40,6 +41,25 @@ def model_option(command: Command) -> Command:
         help="Network that embeds the faces: a name, a weight file (.safetensors) or an ONNX file. "
         f"[default: the album's; {DEFAULT_NETWORK} for a new album]",
     )(command)
+
+
+def detection_options(command: Command) -> Command:
+    """Add ``--detection`` and ``--detector``; the command gets ``detection`` and ``detector``: str | None."""
+    for option in (
+        click.option(
+            "--detector",
+            type=click.Choice(sorted(DETECTORS)),
+            help=f"What looks for faces. [default: the album's; {DEFAULT_DETECTOR} for a new album]",
+        ),
+        click.option(
+            "--detection",
+            type=click.Choice(DETECTION_LEVELS),
+            help="How closely photos are looked at for faces: fast finds fewer of the small ones, thorough more and "
+            f"takes six times as long for it. [default: the album's; {DEFAULT_LEVEL} for a new album]",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def check_model(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

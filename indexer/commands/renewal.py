@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from indexer.commands.embedding import album_model, load_model, refresh_derived, terminate_as_interrupt
+from indexer.commands.embedding import Looking, album_model, load_model, refresh_derived, terminate_as_interrupt
 from indexer.commands.facts import faces_now
 from indexer.commands.options import count, say
 from indexer.commands.progress import progress
@@ -53,7 +53,13 @@ class _Job:
 
 
 def renew_album(
-    root: Path, model: str | None, *, device: str, settings: EmbedSettings, fresh: bool = False
+    root: Path,
+    model: str | None,
+    *,
+    device: str,
+    settings: EmbedSettings,
+    fresh: bool = False,
+    looking: Looking | None = None,
 ) -> Renewal | None:
     """Let the album at ``root`` go over to a model, if it has another one.
 
@@ -62,18 +68,22 @@ def renew_album(
         model: name or file; None for the album's own.
         device, settings: how to compute.
         fresh: look through the photos again, also with the same model; else the known faces are embedded again.
+        looking: how faces are looked for from now on, if not as before; that needs ``fresh``.
     Returns:
         None if there is nothing to do: no album yet, or it has this model already.
     """
     from embedder.model import choose_model
-    from indexer.album import open_album, writing
+    from indexer.album import open_album, require_detection, writing
 
     if not (root / "album.json").exists():
         return None
     with writing(root), terminate_as_interrupt():
         album = open_album(root)
+        asked = (looking or Looking()).applied_to(album.detection)
+        if not fresh:
+            require_detection(album, asked)
         _carry_names(album)
-        spec = album_model(album) if model is None else choose_model(model)
+        spec = album_model(album, looking) if model is None else choose_model(model, asked)
         if spec.fingerprint() == album.fingerprint and not fresh:
             return None
         try:

@@ -15,14 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder.detect import (
-    DetectSettings,
     FaceDetector,
     Faces,
+    agreed_landmarks,
     decode_maps,
     overlaps,
     shrink,
     suppress_overlaps,
 )
+from embedder.detection import DetectSettings
 from embedder.device import Compute, choose_compute
 from embedder.int8 import int8_is_fast
 
@@ -335,7 +336,7 @@ def test_settings_are_obeyed(detector: FaceDetector, monkeypatch: pytest.MonkeyP
 def test_on_bytes_it_finds_the_same_faces(
     weights: Callable[[str], Path], portraits: dict[str, np.ndarray], detector: FaceDetector
 ):
-    on_bytes = FaceDetector(weights("centerface"), choose_compute("cpu", int8=True))
+    on_bytes = FaceDetector(weights("centerface"), choose_compute("cpu"))
     for found, expected in zip(
         on_bytes.detect(list(portraits.values())), detector.detect(list(portraits.values())), strict=True
     ):
@@ -343,3 +344,56 @@ def test_on_bytes_it_finds_the_same_faces(
         size = expected.boxes_xywh[0, 2]
         np.testing.assert_allclose(found.boxes_xywh, expected.boxes_xywh, atol=0.06 * size)
         np.testing.assert_allclose(found.landmarks, expected.landmarks, atol=0.03 * size)
+
+
+def test_landmarks_are_what_the_cells_of_a_face_agree_on():
+    """Weighted by the cube of the confidence; cells of other faces have no say."""
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 10, 10], [40, 0, 10, 10], [6, 0, 10, 10]], np.float32)
+    landmarks = np.stack([np.full((5, 2), value, np.float32) for value in (1, 4, 100, 50)])
+    confidences = np.array([0.8, 0.4, 0.9, 0.7], np.float32)
+    agreed = agreed_landmarks(np.array([2, 0]), boxes, landmarks, confidences)
+    assert agreed.dtype == np.float32
+    np.testing.assert_allclose(agreed[0], 100)
+    np.testing.assert_allclose(agreed[1], (0.8**3 * 1 + 0.4**3 * 4) / (0.8**3 + 0.4**3), rtol=1e-6)
+    assert agreed_landmarks(np.empty(0, np.int64), boxes, landmarks, confidences).shape == (0, 5, 2)
+
+
+def test_a_second_look_finds_what_the_first_was_too_small_for(
+    weights: Callable[[str], Path], exact_compute: Compute, portraits: dict[str, np.ndarray]
+):
+    """A face 21 pixels wide in a photo of 2,400: at 320 it has 3, at 1,600 it has 14. The large face counts once."""
+    photo = np.full((1200, 2400, 3), 128, np.uint8)
+    photo[50:562, 50:562], small = portraits["astronaut"], cv2.resize(portraits["astronaut"], (120, 120))
+    photo[900:1020, 2000:2120] = small
+    once, twice = (
+        FaceDetector(weights("centerface"), exact_compute, DetectSettings(long_side=320, second_side=side))
+        for side in (0, 1600)
+    )
+    first, both = once.detect([photo])[0], twice.detect([photo])[0]
+    assert [round(float(x)) > 1900 for x in first.boxes_xywh[:, 0]] == [False]
+    assert sorted(float(x) > 1900 for x in both.boxes_xywh[:, 0]) == [False, True]
+    assert (np.diff(both.confidences) <= 0).all()
+    place = int(np.argmax(both.boxes_xywh[:, 0]))
+    expected = (2000, 900) + np.array(MARKS["astronaut"]) * 120 / 512
+    np.testing.assert_allclose(both.landmarks[place], expected, atol=4)
+
+
+def test_a_photo_that_was_seen_whole_is_not_looked_at_again(
+    detector: FaceDetector, monkeypatch: pytest.MonkeyPatch, portraits: dict[str, np.ndarray]
+):
+    looks: list[int] = []
+    real = detector._look
+    monkeypatch.setattr(detector, "settings", DetectSettings(long_side=512, second_side=1024))
+    monkeypatch.setattr(detector, "_look", lambda photos, side: looks.append(len(photos)) or real(photos, side))
+    detector.detect([portraits["astronaut"], portraits["hopper"]])  # 512 and 600 pixels
+    assert looks == [2, 1]
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this processor has no fast int8")
+def test_exact_settings_keep_off_bytes(weights: Callable[[str], Path]):
+    on_bytes, exact = (
+        FaceDetector(weights("centerface"), choose_compute("cpu"), DetectSettings(exact=value))
+        for value in (False, True)
+    )
+    kinds = [{type(m).__name__ for m in detector._network.modules()} for detector in (on_bytes, exact)]
+    assert ["_Int8Convolution" in kind for kind in kinds] == [True, False]

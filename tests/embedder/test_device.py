@@ -228,8 +228,7 @@ def test_networks_run_on_cuda_alone(
     assert {(output.device.type, output.dtype) for output in found} == {("cpu", torch.float32)}
 
 
-def test_bytes_are_for_those_who_ask_and_where_they_are_fast():
-    assert not choose_compute("cpu").int8
-    assert choose_compute("cpu", int8=True).int8 == int8_is_fast()
-    assert not choose_compute("cpu", int8=True, exact=True).int8
-    assert ("int8" in choose_compute("cpu", int8=True).why) == int8_is_fast()
+def test_bytes_are_for_processors_on_which_they_are_fast():
+    assert choose_compute("cpu").int8 == int8_is_fast()
+    assert not choose_compute("cpu", exact=True).int8
+    assert ("int8" in choose_compute("cpu").why) == int8_is_fast()

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from embedder.centerface_ranges import RANGES
+from embedder.centerface import load_centerface
 from embedder.detect import shrink
+from embedder.device import choose_compute
 from embedder.int8 import convolved_values, int8_is_fast, measure_ranges, quantize
-from trainer.onnx_graph import fuse_batch_norm, load_onnx
 
 pytestmark = pytest.mark.skipif(not int8_is_fast(), reason="this processor has no fast int8, so it is never used here")
+INT8 = choose_compute("cpu")
 
 
 class Block(nn.Module):
@@ -78,6 +79,38 @@ def test_every_convolution_is_on_bytes_and_no_relu_is_left(network: fx.GraphModu
     assert [name for name in nodes if name.startswith("bytes_of")] == ["bytes_of_first", "bytes_of_add"]
 
 
+class Adding(nn.Module):
+    """Two sums that only convolutions take; or, if ``late``, one does so after the other sum was made of it."""
+
+    def __init__(self, late: bool) -> None:
+        super().__init__()
+        self.is_late = late
+        torch.manual_seed(4)
+        self.first, self.second, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+        self.again, self.late = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 2, 1)
+        self.relu, self.inner, self.deep = nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.first(x)
+        total = first + self.second(self.inner(first))
+        aside = None if self.is_late else self.late(total)
+        twice = total + self.again(self.relu(self.deep(total)))
+        return self.last(twice), self.late(total) if aside is None else aside
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_sum_is_made_in_bytes_unless_what_it_is_added_to_is_needed_later(photo: Tensor, late: bool):
+    network = fx.symbolic_trace(Adding(late).eval())
+    values = ["first", "inner", "add", "relu", "add_1"]
+    quantized = quantize(network, dict(measure_ranges(network, [photo], values, share=1.0)))
+    adds = [node.name for node in quantized.graph.nodes if node.op == "call_function"]
+    assert adds == (["add", "add_1"] if late else [])
+    with torch.inference_mode():
+        expected, found = network(photo), quantized(as_pixels(photo))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert float((ours.float() - theirs).abs().max()) < 0.05 * float(theirs.abs().max())
+
+
 def test_without_a_range_it_stays_in_bfloat16(network: fx.GraphModule, photo: Tensor):
     """A convolution is on bytes just where the range of what goes into it is known."""
     ranges = ranges_of(network, photo)
@@ -120,14 +153,13 @@ def test_ranges_of_another_network_are_refused(network: fx.GraphModule):
 
 def test_centerface_finds_the_same_centres(weights: Callable[[str], Path], portraits: dict[str, np.ndarray]):
     """With the ranges of the table: the heat at a face's centre, its size and its landmarks."""
-    network = fuse_batch_norm(load_onnx(weights("centerface")))
-    quantized = quantize(network, RANGES)
+    exact, on_bytes = (load_centerface(weights("centerface"), c) for c in (choose_compute("cpu", exact=True), INT8))
     for portrait in portraits.values():
         photo = shrink(portrait, 480)
         height, width = (side // 32 * 32 for side in photo.shape[:2])
         pixels = torch.from_numpy(np.ascontiguousarray(photo[None, :height, :width])).permute(0, 3, 1, 2)
         with torch.inference_mode():
-            expected, found = network(pixels.float()), [m.float() for m in quantized(pixels)]
+            expected, found = exact(pixels.float()), on_bytes(pixels)
         place = int(expected[0].argmax())
         row, column = divmod(place, expected[0].shape[3])
         assert expected[0].max() > 0.6

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder.align import crop_faces
-from embedder.detect import DetectSettings, Faces
+from embedder.detect import Faces
+from embedder.detection import DetectSettings
 from embedder.device import Compute
 from embedder.model import (
     DecodedPhoto,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from indexer.album import AlbumError, default_album, open_album, open_or_create, write_whole, writing
+from embedder.detection import Detection
+from indexer.album import (
+    AlbumError,
+    default_album,
+    open_album,
+    open_or_create,
+    require_detection,
+    write_whole,
+    writing,
+)
 
 
 def test_an_album_is_found_again_and_is_private(tmp_path: Path) -> None:
@@ -26,6 +36,31 @@ def test_another_model_is_refused_and_both_are_named(tmp_path: Path) -> None:
     with pytest.raises(AlbumError, match=r"sface \(f00d\), not of dlib \(beef\).*choose another --album"):
         open_or_create(tmp_path, "dlib", "beef")
     assert open_album(tmp_path).model == "sface"
+
+
+def test_how_faces_are_looked_for_is_kept_in_the_least_format_that_can_say_it(tmp_path: Path) -> None:
+    usual = open_or_create(tmp_path / "usual", "sface", "f00d")
+    assert json.loads((tmp_path / "usual" / "album.json").read_text())["format"] == 1
+    assert usual.detection == Detection()
+    other = open_or_create(tmp_path / "other", "sface", "f00d", detection=Detection("yunet", "fast"))
+    assert json.loads((tmp_path / "other" / "album.json").read_text())["format"] == 3
+    assert open_album(tmp_path / "other") == other and other.detection == Detection("yunet", "fast")
+
+
+def test_another_way_to_look_for_faces_is_refused_and_the_remedy_named(tmp_path: Path) -> None:
+    album = open_or_create(tmp_path, "sface", "f00d", detection=Detection(level="fast"))
+    require_detection(album, Detection(level="fast"))
+    with pytest.raises(AlbumError, match=r"made with --detection fast, not --detection thorough: add --fresh"):
+        require_detection(album, Detection(level="thorough"))
+
+
+@pytest.mark.parametrize("record", ['{"level": "slow"}', '{"speed": 1}', '"fast"'])
+def test_a_way_to_look_for_faces_that_is_not_known_is_damage(tmp_path: Path, record: str) -> None:
+    open_or_create(tmp_path, "sface", "f00d", detection=Detection(level="fast"))
+    about = json.loads((tmp_path / "album.json").read_text())
+    (tmp_path / "album.json").write_text(json.dumps(about | {"detection": json.loads(record)}))
+    with pytest.raises(AlbumError, match=r"album\.json is damaged"):
+        open_album(tmp_path)
 
 
 def test_a_missing_album_says_how_to_make_one(tmp_path: Path) -> None:
@@ -49,7 +84,7 @@ def test_a_damaged_album_file_is_named(tmp_path: Path, content: str) -> None:
 
 def test_a_newer_album_asks_for_an_update(tmp_path: Path) -> None:
     (tmp_path / "album.json").write_text('{"format": 99}')
-    with pytest.raises(AlbumError, match="format 99, this version knows 2: update visavis"):
+    with pytest.raises(AlbumError, match="format 99, this version knows 3: update visavis"):
         open_album(tmp_path)
 
 

@@ -55,6 +55,12 @@ def test_detection_finds_the_face_and_not_the_cup(people_folder, demo_photos, ru
     assert result.exit_code == 0, result.stderr
     figures = json.loads(result.stdout)
     assert figures["iou_0.35"]["recall"]["80"] == 1.0 and figures["iou_0.35"]["precision"] == 1.0
+    album, page = tmp_path / "album", tmp_path / "page.html"
+    asked = ("--detection", "thorough", "--album", album, "--report", page)
+    result = run("evaluate", "detection", "--images", images, "--boxes", tmp_path / "boxes.json", *asked)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads((album / "album.json").read_text())["detection"]["level"] == "thorough"
+    assert "--detection thorough" in page.read_text(), "the page says how it was measured"
 
 
 def test_photos_without_a_face_are_counted_and_reported(people_folder, demo_photos, run, tmp_path) -> None:

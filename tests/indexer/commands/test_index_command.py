@@ -36,6 +36,24 @@ def test_a_second_run_embeds_nothing_and_loads_no_model(demo_album, demo_photos,
     assert (line["unchanged"], line["new"], line["deleted"], line["newly_unreadable"]) == (19, 0, 0, 0)
 
 
+def test_another_detector_plugs_in(demo_photos, run, tmp_path, monkeypatch, shared_data, weights) -> None:
+    """Its faces are where the other detector finds them; without its file, the command says how to get it."""
+    yunet = shared_data("models/face_detection_yunet_2026may.onnx", "YuNet")
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / WEIGHT_FILES["sface"].file_name).symlink_to(weights("sface"))
+    monkeypatch.setenv("VISAVIS_MODELS", str(models))
+    arguments = ("index", "--detector", "yunet", "--detection", "fast", "--album", tmp_path / "album", "--json")
+    result = run(*arguments, demo_photos.archive)
+    assert result.exit_code == 1 and "visavis models pull yunet" in result.stderr
+    (models / yunet.name).symlink_to(yunet.resolve())
+    result = run(*arguments, demo_photos.archive)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["faces"] == 18
+    about = json.loads((tmp_path / "album" / "album.json").read_text())
+    assert about["detection"] == {"detector": "yunet", "level": "fast"}
+
+
 def test_an_unreadable_file_is_named_with_its_reason(demo_album, run) -> None:
     result = run("status", "--unreadable", "--json", "--album", demo_album)
     row = json.loads(result.stdout)

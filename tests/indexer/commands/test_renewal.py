@@ -232,6 +232,28 @@ def test_fresh_looks_again_and_carries_the_names(album: Path, run, monkeypatch) 
     assert {path.name for path in album.glob("shards*")} == {"shards-2"}, "what is cut up otherwise is no way back"
 
 
+def test_another_way_to_look_for_faces_needs_fresh_and_is_kept(album: Path, photos, run) -> None:
+    before = named(album)
+    for arguments in (("--detection", "fast"), ("--detection", "fast", photos), ("--detection", "thorough", photos)):
+        result = run("index", "--album", album, *arguments)
+        assert result.exit_code == 2 or "made with --detection balanced, not --detection" in result.stderr
+        assert result.exit_code != 0
+    result = run("index", "--fresh", "--detection", "thorough", "--album", album, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads((album / "album.json").read_text())["detection"] == {
+        "detector": "centerface",
+        "level": "thorough",
+    }
+    assert sorted(named(album).values()) == sorted(before.values())
+    assert run("index", "--detection", "thorough", "--album", album, photos).exit_code == 0
+    assert run("index", "--album", album, photos).exit_code == 0, "the album's way is the default"
+    result = run("index", "--detection", "balanced", "--album", album, photos)
+    assert result.exit_code == 1 and "add --fresh to look for the faces of all its photos again" in result.stderr
+    result = run("index", "--model", "dlib", "--album", album)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads((album / "album.json").read_text())["detection"]["level"] == "thorough"
+
+
 def test_names_that_were_not_carried_are_carried_by_the_next_run(album, photos, run, monkeypatch) -> None:
     import embedder.model
 
