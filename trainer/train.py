@@ -12,7 +12,7 @@ import torch
 from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
 from trainer.evaluate import HeldOut
-from trainer.examiner import Examiner, NoNumbers
+from trainer.examiner import NO_NUMBERS, Examiner, NoNumbers
 from trainer.journal import Journal
 from trainer.learner import Learner, Lesson, Step
 from trainer.loader import Batch, Loader
@@ -23,7 +23,7 @@ from trainer.reporter import Listener, Progress, Reporter
 from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER, forget_run
 from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
-from trainer.start import StartError, begin, file_digest, read_network
+from trainer.start import begin, file_digest, read_teacher
 from trainer.teacher import Teaching, clean_lessons, teach
 from trainer.tutor import call_tutor
 
@@ -34,10 +34,6 @@ _MAY_DIFFER = ("log_every", "checkpoint_every", "keep_triplets", "licence")
 # Of random weights, confusions before this share of the epochs say nothing about labels.
 _UNTRAINED = 0.4
 _GO_ON = "The run is saved: the same command goes on from here."
-_NO_NUMBERS = (
-    "The network's embeddings are no numbers any more, though every step's loss was one: its weights have grown too "
-    "large. Lower the learning rate, clip gradients, or train in float32; the last checkpoint is whole."
-)
 
 
 @dataclass(frozen=True)
@@ -178,12 +174,8 @@ class _Course:
         if self.settings.teacher is None or self.tutor is not None:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
-        teacher, dimension = read_network(path, folder.settings.template), self.examiner.start.settings.dimension
-        if teacher.settings.dimension != dimension:
-            given = teacher.settings.dimension
-            raise StartError(f"the teacher gives {given} numbers, the network {dimension}: take --dimension {given}")
         return teach(
-            teacher,
+            read_teacher(path, folder.settings.template, self.examiner.start.settings.dimension),
             folder,
             self.material.trained,
             self.root / TEACHER / f"{file_digest(path)}-{self.digest}",
@@ -223,8 +215,7 @@ class _Course:
             }
             self.report.step(self.step, epoch, figures)
 
-    def _complain(self, complaint: str) -> None:
-        text = f"{complaint}. It is left out of what is measured"
+    def _complain(self, text: str) -> None:
         self.report.event("unreadable", text, step=self.step, epoch=self.at.epoch + 1)
 
     def _failure(self) -> tuple[Why, str] | None:
@@ -257,7 +248,7 @@ class _Course:
             except NoNumbers:
                 broken = True
         if self.processes.any(broken):
-            return "broken", _NO_NUMBERS
+            return "broken", NO_NUMBERS
         if epoch:
             self.report.files.write_triplets(epoch, self.journal.hardest_by_name())
             self.report.files.write_suspects(self.journal.suspects_by_name())
@@ -319,8 +310,9 @@ class _Course:
         }
         self.report.begin(settings, step=self.step, seconds=seconds, start=start)
         if material.not_measured:
-            some = f"{len(material.held_out):,} crops of {material.held_out_people:,} people who are held out"
-            self.report.say(f"Measured are {some}; {material.not_measured:,} further crops are held out beside them.")
+            self.report.say(
+                f"Measured are some people; {material.not_measured:,} further crops are held out beside them."
+            )
         if self.step:
             self.report.say(f"Going on after {self.step} of {self.steps} steps.")
 
