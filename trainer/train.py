@@ -254,7 +254,7 @@ class _Course:
             self.report.files.write_suspects(self.journal.suspects_by_name())
         suspects = self.journal.suspects()
         found = self.examiner.last if due else None
-        held_out = None if found is None else found.as_dict()
+        held_out = found and found.as_dict()
         figures = self.journal.end_epoch() | {"held_out": held_out, "best": best, "suspects": len(suspects)}
         self.report.epoch(self.step, epoch, figures)
         if found is not None:
@@ -273,9 +273,8 @@ class _Course:
             self.learner.end_slim(self.material)
             best = self.examiner.examine(self.learner.result, self.settings.epochs, self.processes)
             if (found := self.examiner.last) is not None:
-                epoch, held_out = self.settings.epochs, found.as_dict()
-                self.report.files.log("refit", step=self.step, epoch=epoch, held_out=held_out, best=best)
-                self.report.say(f"With the head fitted again. {found.in_words(epoch, best=best)}")
+                self.report.files.log("refit", step=self.step, epoch=self.at.epoch, held_out=found.as_dict(), best=best)
+                self.report.say(f"With the head fitted again. {found.in_words(self.at.epoch, best=best)}")
         self.processes.wait()
 
     def _compare_measures(self) -> None:
@@ -348,5 +347,4 @@ class _Course:
     def _end(self, why: Why, text: str) -> Trained:
         best_epoch = self.examiner.best_epoch
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
-        best = self.root / BEST
-        return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
+        return Trained(why, text, self.root / BEST if best_epoch >= 0 else None, best_epoch, self.examiner.best)
