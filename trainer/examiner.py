@@ -25,6 +25,11 @@ from trainer.weights import Description, save_weights
 # Crops to which DeepFace's measures are fitted, about.
 _FITTED = 4_000
 
+NO_NUMBERS = (
+    "The network's embeddings are no numbers any more, though every step's loss was one: its weights have grown too "
+    "large. Lower the learning rate, clip gradients, or train in float32; the last checkpoint is whole."
+)
+
 
 class NoNumbers(ArithmeticError):
     """A network whose embeddings are no numbers."""
@@ -98,7 +103,7 @@ class Examiner:
         except CropsError:
             readable, complaints = readable_crops(folder, rows)
         for complaint in complaints:
-            self.complain(complaint)
+            self.complain(f"{complaint}. It is left out of what is measured")
         self._unreadable = np.union1d(self._unreadable, np.setdiff1d(rows, readable))
         return readable, embed_crops(network, folder, readable, processes.device, bfloat16=self.bfloat16)
 

@@ -98,6 +98,18 @@ def read_network(path: Path, template: tuple[tuple[float, float], ...] | None = 
     return Start(network, description.network, description.licence, f"{path.name} ({description.id})")
 
 
+def read_teacher(path: Path, template: tuple[tuple[float, float], ...], dimension: int) -> Start:
+    """Read a network that others learn from; ``template`` and errors as of ``read_network``.
+
+    Raises:
+        StartError: if its embeddings are not of this dimension.
+    """
+    teacher = read_network(path, template)
+    if (given := teacher.settings.dimension) != dimension:
+        raise StartError(f"the teacher gives {given} numbers, the network {dimension}: take --dimension {given}")
+    return teacher
+
+
 def _check(start: Start, crops: CropsSettings) -> None:
     wanted = start.settings
     apart = float(np.abs(np.array(wanted.template) - np.array(crops.template)).max())

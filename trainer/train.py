@@ -12,7 +12,7 @@ import torch
 from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
 from trainer.evaluate import HeldOut
-from trainer.examiner import Examiner, NoNumbers
+from trainer.examiner import NO_NUMBERS, Examiner, NoNumbers
 from trainer.journal import Journal
 from trainer.learner import Learner, Lesson, Step
 from trainer.loader import Batch, Loader
@@ -23,7 +23,7 @@ from trainer.reporter import Listener, Progress, Reporter
 from trainer.run_folder import BEST, CHECKPOINT, LAST, TEACHER, forget_run
 from trainer.sampler import Position
 from trainer.settings import Machine, TrainSettings
-from trainer.start import StartError, begin, file_digest, read_network
+from trainer.start import begin, file_digest, read_teacher
 from trainer.teacher import Teaching, clean_lessons, teach
 from trainer.tutor import call_tutor
 
@@ -34,10 +34,6 @@ _MAY_DIFFER = ("log_every", "checkpoint_every", "keep_triplets", "licence")
 # Of random weights, confusions before this share of the epochs say nothing about labels.
 _UNTRAINED = 0.4
 _GO_ON = "The run is saved: the same command goes on from here."
-_NO_NUMBERS = (
-    "The network's embeddings are no numbers any more, though every step's loss was one: its weights have grown too "
-    "large. Lower the learning rate, clip gradients, or train in float32; the last checkpoint is whole."
-)
 
 
 @dataclass(frozen=True)
@@ -178,12 +174,8 @@ class _Course:
         if self.settings.teacher is None or self.tutor is not None:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
-        teacher, dimension = read_network(path, folder.settings.template), self.examiner.start.settings.dimension
-        if teacher.settings.dimension != dimension:
-            given = teacher.settings.dimension
-            raise StartError(f"the teacher gives {given} numbers, the network {dimension}: take --dimension {given}")
         return teach(
-            teacher,
+            read_teacher(path, folder.settings.template, self.examiner.start.settings.dimension),
             folder,
             self.material.trained,
             self.root / TEACHER / f"{file_digest(path)}-{self.digest}",
@@ -223,8 +215,7 @@ class _Course:
             }
             self.report.step(self.step, epoch, figures)
 
-    def _complain(self, complaint: str) -> None:
-        text = f"{complaint}. It is left out of what is measured"
+    def _complain(self, text: str) -> None:
         self.report.event("unreadable", text, step=self.step, epoch=self.at.epoch + 1)
 
     def _failure(self) -> tuple[Why, str] | None:
@@ -257,13 +248,13 @@ class _Course:
             except NoNumbers:
                 broken = True
         if self.processes.any(broken):
-            return "broken", _NO_NUMBERS
+            return "broken", NO_NUMBERS
         if epoch:
             self.report.files.write_triplets(epoch, self.journal.hardest_by_name())
             self.report.files.write_suspects(self.journal.suspects_by_name())
         suspects = self.journal.suspects()
         found = self.examiner.last if due else None
-        held_out = None if found is None else found.as_dict()
+        held_out = found and found.as_dict()
         figures = self.journal.end_epoch() | {"held_out": held_out, "best": best, "suspects": len(suspects)}
         self.report.epoch(self.step, epoch, figures)
         if found is not None:
@@ -282,9 +273,8 @@ class _Course:
             self.learner.end_slim(self.material)
             best = self.examiner.examine(self.learner.result, self.settings.epochs, self.processes)
             if (found := self.examiner.last) is not None:
-                epoch, held_out = self.settings.epochs, found.as_dict()
-                self.report.files.log("refit", step=self.step, epoch=epoch, held_out=held_out, best=best)
-                self.report.say(f"With the head fitted again. {found.in_words(epoch, best=best)}")
+                self.report.files.log("refit", step=self.step, epoch=self.at.epoch, held_out=found.as_dict(), best=best)
+                self.report.say(f"With the head fitted again. {found.in_words(self.at.epoch, best=best)}")
         self.processes.wait()
 
     def _compare_measures(self) -> None:
@@ -319,8 +309,9 @@ class _Course:
         }
         self.report.begin(settings, step=self.step, seconds=seconds, start=start)
         if material.not_measured:
-            some = f"{len(material.held_out):,} crops of {material.held_out_people:,} people who are held out"
-            self.report.say(f"Measured are {some}; {material.not_measured:,} further crops are held out beside them.")
+            self.report.say(
+                f"Measured are some people; {material.not_measured:,} further crops are held out beside them."
+            )
         if self.step:
             self.report.say(f"Going on after {self.step} of {self.steps} steps.")
 
@@ -356,5 +347,4 @@ class _Course:
     def _end(self, why: Why, text: str) -> Trained:
         best_epoch = self.examiner.best_epoch
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
-        best = self.root / BEST
-        return Trained(why, text, best if best_epoch >= 0 else None, best_epoch, self.examiner.best)
+        return Trained(why, text, self.root / BEST if best_epoch >= 0 else None, best_epoch, self.examiner.best)

@@ -84,7 +84,7 @@ def test_only_sface_shows_its_maps_and_only_to_a_slim_network(pair, tmp_path):
 
 
 def test_a_run_begins_with_the_teachers_weights_and_goes_on_where_it_stopped(tmp_path):
-    crops = write_crops(tmp_path / "crops", 8, 2, size=112)
+    crops = write_crops(tmp_path / "crops", 12, 2, size=112)
     teacher = tmp_path / "teacher.safetensors"
     save_weights(teacher, sface(), Description(NetworkSettings("sface"), "a licence"))
     settings = TrainSettings(
