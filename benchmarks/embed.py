@@ -120,7 +120,7 @@ def _write_crops(folder: Path, name: str, photos: list[np.ndarray], landmarks: l
 
     network = NETWORKS[name]
     cut = [
-        crop_faces(photo, points, network.template, network.input_size)
+        crop_faces(photo, points, network.template, network.input_size, network.resampling)
         for photo, points in zip(photos, landmarks, strict=True)
     ]
     crops = np.concatenate(cut)

@@ -161,10 +161,10 @@ def embed_hard_copies(
         faces = _as_faces(kinds[start : start + _CHUNK], copies, again, specs[0].detect.min_confidence, landmarks)
         encoded = {}
         for spec, encoder in zip(specs, encoders, strict=True):
-            template, size = spec.network.template, spec.network.input_size
+            how = spec.network.template, spec.network.input_size, spec.network.resampling
             pairs = zip(copies, faces.landmarks, strict=True)
             encoded[spec.name] = encoder.encode_faces(
-                np.concatenate([crop_faces(copy.photo, points[None], template, size) for copy, points in pairs])
+                np.concatenate([crop_faces(copy.photo, points[None], *how) for copy, points in pairs])
             )
         yield faces, encoded, copies
 

@@ -41,7 +41,6 @@ class ModelSpec:
         network: the weight file that embeds them, with its template.
         detect: how the detector is used.
         views: "mirror": a face and its mirror image are averaged.
-        resampling: how faces are cut out.
         detection: the choice that ``detector`` and ``detect`` follow from, as an album records it.
     """
 
@@ -49,7 +48,6 @@ class ModelSpec:
     network: FaceNetwork
     detect: DetectSettings = field(default_factory=DetectSettings)
     views: str = "mirror"
-    resampling: str = "bicubic"
     detection: Detection = field(default_factory=Detection)
 
     @property
@@ -65,7 +63,7 @@ class ModelSpec:
             "network": self.network.weights.sha256,
             "template": self.network.template,
             "views": self.views,
-            "resampling": self.resampling,
+            "resampling": self.network.resampling,
         }
         if self.network.weights.path is not None:  # of those in the table the weights' digest decides it
             parts["feed"] = self.network.input_size, self.network.channel_order, self.network.pixels
@@ -203,7 +201,7 @@ class FaceModel:
             whole = photo.whole()
             if whole is not None:
                 pixels, landmarks = whole, landmarks * factors
-        return crop_faces(pixels, landmarks, network.template, network.input_size)
+        return crop_faces(pixels, landmarks, network.template, network.input_size, network.resampling)
 
     def embed_centres(self, photos: Sequence[np.ndarray]) -> np.ndarray:
         """Embed the central part of photos in which no face was found.
@@ -231,7 +229,7 @@ class FaceModel:
         """
         network = self.spec.network
         crops = [
-            crop_faces(photo, points, network.template, network.input_size)
+            crop_faces(photo, points, network.template, network.input_size, network.resampling)
             for photo, points in zip(photos, landmarks, strict=True)
         ]
         return self._encode(crops)
