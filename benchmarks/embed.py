@@ -61,8 +61,9 @@ def sface_onnx_runtime(folder: Path) -> Job:
 
 
 def visavis(folder: Path, network_and_views: str) -> Job:
-    """Embed crops as ``visavis index`` does; with one view as it would without the mirror image."""
+    """Embed crops as ``visavis index`` does in a long job; with one view as it would without the mirror image."""
     from benchmarks.ours import one_lane
+    from embedder.calibration import calibrate
     from embedder.encode import FaceEncoder
     from embedder.pretrained import NETWORKS, locate
 
@@ -70,11 +71,12 @@ def visavis(folder: Path, network_and_views: str) -> Job:
     compute = one_lane()
     encoder = FaceEncoder(locate(NETWORKS[name].weights), compute)
 
-    def embed_one_view(crops: np.ndarray) -> np.ndarray:
-        size = compute.encode_batch
-        return np.concatenate([encoder._encode_batch(crops[i : i + size]) for i in range(0, len(crops), size)])
+    def try_batches(crops: np.ndarray, crops_at_once: int) -> None:
+        encoder.crops_at_once = crops_at_once
+        encoder.encode(crops)
 
-    return _job(folder, name, embed_one_view if views == "one" else encoder.encode)
+    encoder.crops_at_once = calibrate(try_batches, compute, NETWORKS[name].input_size).crops_at_once
+    return _job(folder, name, (lambda crops: encoder.encode_views(crops)[0]) if views == "one" else encoder.encode)
 
 
 def _job(folder: Path, network: str, embed: Callable[[np.ndarray], np.ndarray]) -> Job:
@@ -126,7 +128,7 @@ def _write_crops(folder: Path, name: str, photos: list[np.ndarray], landmarks: l
     crops = np.concatenate(cut)
     encoder = FaceEncoder(locate(network.weights), one_lane(exact=True))
     np.save(folder / f"{name}_crops.npy", crops)
-    np.save(folder / f"{name}_exact.npy", encoder._encode_batch(crops).numpy())
+    np.save(folder / f"{name}_exact.npy", encoder.encode_views(crops)[0])
 
 
 if __name__ == "__main__":
