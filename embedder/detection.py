@@ -21,6 +21,7 @@ class DetectSettings:
         min_confidence: a face less sure than this (0–1) is left out.
         max_overlap: of two boxes that overlap more than this (IoU), the surer one is kept.
         second_side: a photo larger than ``long_side`` is looked at once more at this long side; 0: it is not.
+            CenterFace only.
         exact: never on bytes, where the processor is fast with them.
     """
 

@@ -178,10 +178,8 @@ class _ToBytes(nn.Module):
 
     def __init__(self, steps: _Steps) -> None:
         super().__init__()
-        self._per_unit, self._zero = (
-            1 / steps.size,
-            steps.zero + 0.5,
-        )  # the conversion cuts off what is behind the point
+        self._per_unit = 1 / steps.size
+        self._zero = steps.zero + 0.5  # the conversion cuts off what is behind the point
 
     def forward(self, x: Tensor) -> Tensor:
         return x.mul(self._per_unit).add_(self._zero).clamp_(0, _LAST_STEP).to(torch.uint8)

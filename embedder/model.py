@@ -24,8 +24,8 @@ from embedder.pretrained import NETWORKS, FaceNetwork, WeightFile, locate
 from embedder.quality import face_qualities
 
 ENOUGH_PIXELS = 1600
-"""Photos whose longer side has twice as many pixels are decoded at a part of their size first. The detector needs 640;
-with these a face that is a twentieth as wide as the photo fills its crop."""
+"""Photos whose longer side has twice as many pixels are decoded at a part of their size first. The detector looks at
+1,536 of them at most; with these a face that is a twentieth as wide as the photo fills its crop."""
 
 
 class UnknownModel(ValueError):

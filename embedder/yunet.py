@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from embedder.detect import Faces, joined, shrink
+from embedder.detect import Faces, shrink
 from embedder.detection import DetectSettings
 from embedder.device import Compute
 
@@ -17,7 +17,7 @@ _MOST_BOXES = 5000  # that are compared with each other
 
 
 class YuNetDetector:
-    """YuNet on the CPU, one network for each thread: OpenCV's is not made to be shared."""
+    """YuNet on the CPU, one network for each thread: OpenCV's is not made to be shared. It looks once at a photo."""
 
     def __init__(self, weights: Path, compute: Compute, settings: DetectSettings) -> None:
         """Remember the file; it is loaded by the first photo of each thread."""
@@ -29,14 +29,7 @@ class YuNetDetector:
         return self._compute.map(self._detect, photos)
 
     def _detect(self, photo: np.ndarray) -> Faces:
-        settings = self.settings
-        faces = self._look(photo, settings.long_side)
-        if settings.second_side and max(photo.shape[:2]) > settings.long_side:
-            return joined(faces, self._look(photo, settings.second_side), settings.max_overlap)
-        return faces
-
-    def _look(self, photo: np.ndarray, long_side: int) -> Faces:
-        small = shrink(photo, long_side)
+        small = shrink(photo, self.settings.long_side)
         network = self._network()
         network.setInputSize((small.shape[1], small.shape[0]))
         rows = network.detect(np.ascontiguousarray(small[..., ::-1]))[1]

@@ -160,9 +160,8 @@ def _album_now(archive: Archive) -> str:
 
 def _say_renewed(renewal: Renewal, album: Path) -> None:
     now = renewal.archive.album.model
-    say(
-        f"{album} went over from model {renewal.former} to {now}: {count(renewal.faces, 'face')} of "
-        f"{count(renewal.photos, 'photo')} embedded again, names stay. `visavis cluster` groups with the new model."
-    )
+    how = "was made anew" if now == renewal.former else f"went over from model {renewal.former} to {now}"
+    faces, photos = count(renewal.faces, "face"), count(renewal.photos, "photo")
+    say(f"{album} {how}: {faces} of {photos} embedded again, names stay. `visavis cluster` groups them.")
     if renewal.lost:
         say(f"  left out: {count(renewal.lost, 'photo')} whose files hold something else now, or cannot be read.")

@@ -444,10 +444,8 @@ def test_progress_is_told_after_each_chunk(archive: Path, shards: Path):
     assert [faces for _, faces in told] == sorted(faces for _, faces in told)
 
 
-def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path):
-    """Decoded photos are large. While the model works, no more wait than the limit, however many there are."""
-    for number in range(60):
-        put(tmp_path / "archive" / f"{number:02d}.png", number)
+def most_that_wait(archive: Path, shards: Path, settings: EmbedSettings) -> int:
+    """Embed all photos of ``archive``: how many of them were decoded, at most, and not yet looked at."""
     decoded, most_waiting, lock = 0, 0, threading.Lock()
 
     def count(content: bytes, *, at_least: int | None = None) -> Photo:
@@ -462,9 +460,16 @@ def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path):
         most_waiting = max(most_waiting, decoded - model.photos - photos)
 
     model = QuickModel(look)
-    embed(tmp_path / "archive", shards, model, EmbedSettings(chunk_photos=3, readers=2), decode=count)
-    assert decoded == 60
-    assert 0 < most_waiting <= 4 * 2
+    embed(archive, shards, model, settings, decode=count)
+    assert decoded == len(list(archive.iterdir()))
+    return most_waiting
+
+
+def test_reading_does_not_run_far_ahead(tmp_path: Path, shards: Path):
+    """Decoded photos are large. While the model works, no more wait than the limit, however many there are."""
+    for number in range(60):
+        put(tmp_path / "archive" / f"{number:02d}.png", number)
+    assert 0 < most_that_wait(tmp_path / "archive", shards, EmbedSettings(chunk_photos=3, readers=2)) <= 4 * 2
 
 
 def test_huge_photos_are_not_read_far_ahead(tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch):
@@ -472,23 +477,7 @@ def test_huge_photos_are_not_read_far_ahead(tmp_path: Path, shards: Path, monkey
     for number in range(30):
         put(tmp_path / "archive" / f"{number:02d}.png", number, size=(20, 20))
     monkeypatch.setattr(embedder.pipeline, "_PIXELS_AHEAD", 3 * 400)
-    decoded, most_waiting, lock = 0, 0, threading.Lock()
-
-    def count(content: bytes, *, at_least: int | None = None) -> Photo:
-        nonlocal decoded
-        with lock:
-            decoded += 1
-        return decode(content)
-
-    def look(photos: int) -> None:
-        nonlocal most_waiting
-        time.sleep(0.02)
-        most_waiting = max(most_waiting, decoded - model.photos - photos)
-
-    model = QuickModel(look)
-    embed(tmp_path / "archive", shards, model, EmbedSettings(chunk_photos=1, readers=4), decode=count)
-    assert decoded == 30
-    assert 0 < most_waiting <= 3
+    assert 0 < most_that_wait(tmp_path / "archive", shards, EmbedSettings(chunk_photos=1, readers=4)) <= 3
 
 
 # ---------------------------------------------------------------- interrupted and killed

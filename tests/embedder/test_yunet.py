@@ -61,18 +61,6 @@ def test_a_photo_without_a_face_and_no_photo(detector: YuNetDetector) -> None:
     assert (nobody.boxes_xywh.shape, nobody.landmarks.shape, len(nobody)) == ((0, 4), (0, 5, 2), 0)
 
 
-def test_a_second_look_finds_what_the_first_was_too_small_for(
-    file: Path, exact_compute: Compute, portraits: dict[str, np.ndarray]
-) -> None:
-    photo = np.full((1200, 2400, 3), 128, np.uint8)
-    photo[300:428, 1600:1728] = cv2.resize(portraits["astronaut"], (128, 128))
-    photo[600:1112, 200:712] = portraits["astronaut"]
-    settings = dataclasses.replace(SETTINGS, long_side=480)
-    once = YuNetDetector(file, exact_compute, settings).detect([photo])[0]
-    twice = YuNetDetector(file, exact_compute, dataclasses.replace(settings, second_side=2048)).detect([photo])[0]
-    assert (len(once), len(twice)) == (1, 2)
-
-
 def test_it_is_known_by_its_file(exact_compute: Compute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     choice = Detection("yunet")
     assert choice.weights == WEIGHT_FILES["yunet"]

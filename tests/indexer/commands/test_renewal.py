@@ -239,6 +239,7 @@ def test_another_way_to_look_for_faces_needs_fresh_and_is_kept(album: Path, phot
         assert result.exit_code == 2 or "made with --detection balanced, not --detection" in result.stderr
         assert result.exit_code != 0
     result = run("index", "--fresh", "--detection", "thorough", "--album", album, "--json")
+    assert "was made anew" in result.stderr and "went over" not in result.stderr
     assert result.exit_code == 0, result.stderr
     assert json.loads((album / "album.json").read_text())["detection"] == {
         "detector": "centerface",
