@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from embedder.heap import keep_freed_memory
 from embedder.int8 import int8_is_fast
 
 _Work = TypeVar("_Work")
@@ -101,12 +102,13 @@ def _cpu(device: torch.device, exact: bool) -> Compute:
     # other at every layer, and where other programs run too that wait was measured at 15 times the work.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    keep_freed_memory()
     # Measured: one photo at a time is fastest for the detector (38 ms against 73 ms in eights, bfloat16),
-    # and 16 crops for SFace (121 faces/s against 79 in 32): the activations stay in the cache. Long jobs measure it
-    # anew (embedder.calibration).
+    # and 8 crops for SFace (8.5 ms of each, 8.7 in fours; in 16 10.5 or 8.6, by how memory is handed back): the
+    # activations stay in the cache. Long jobs measure it anew (embedder.calibration).
     dtype = torch.bfloat16 if fast else torch.float32
     int8 = fast and int8_is_fast()
-    return Compute(device, dtype, 1, 16, lanes, int8, f"cpu, {lanes} threads, {_short(dtype)}" + ", int8" * int8)
+    return Compute(device, dtype, 1, 8, lanes, int8, f"cpu, {lanes} threads, {_short(dtype)}" + ", int8" * int8)
 
 
 def _cuda(device: torch.device, exact: bool) -> Compute:
