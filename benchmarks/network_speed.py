@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from embedder.device import Compute, choose_compute
-from embedder.model_files import load_model_file, open_model_file
+from embedder.face_network import load_face_network
+from embedder.model_files import open_model_file
 from embedder.pretrained import NETWORKS, locate
 
 _BATCHES = 4  # in a turn
@@ -30,13 +31,13 @@ def runner(name: str, compute: Compute) -> Callable[[], None]:
     """Prepare a network, and give what embeds some batches of noise."""
     settings = NETWORKS[name] if name in NETWORKS else open_model_file(Path(name))
     weights = locate(settings.weights) if name in NETWORKS else Path(name)
-    network = compute.prepare(load_model_file(weights, settings))
+    network = load_face_network(weights, compute, settings)
     shape = (compute.encode_batch, settings.input_size, settings.input_size, 3)
     crops = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def run() -> None:
         for _ in range(_BATCHES):
-            compute.run(network, crops)
+            network.run(crops)
 
     return run
 

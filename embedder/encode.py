@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from embedder.device import Compute
-from embedder.model_files import load_model_file
+from embedder.face_network import load_face_network
 from embedder.pretrained import FaceNetwork
 
 
@@ -41,7 +41,7 @@ class FaceEncoder:
         """Load the network; arguments and errors as of ``embedder.model_files.load_model_file``."""
         self._compute = compute
         self.crops_at_once = compute.encode_batch
-        self._network = compute.prepare(load_model_file(weights, settings))
+        self._network = load_face_network(weights, compute, settings)
 
     def encode(self, crops: np.ndarray) -> np.ndarray:
         """Embed crops.
@@ -74,16 +74,11 @@ class FaceEncoder:
 
     @property
     def dimension(self) -> int:
-        """D, the length of an embedding: the rows of the network's last matrix."""
-        last = [module for module in self._network.modules() if isinstance(module, nn.Linear)][-1]
-        return last.out_features
+        """D, the length of an embedding."""
+        return self._network.dimension
 
     def _batches(self, crops: np.ndarray) -> list[np.ndarray]:
         return [crops[i : i + self.crops_at_once] for i in range(0, len(crops), self.crops_at_once)]
 
     def _encode_batches(self, batches: list[np.ndarray]) -> Tensor:
-        return torch.cat(self._compute.map(self._encode_batch, batches))
-
-    def _encode_batch(self, crops: np.ndarray) -> Tensor:
-        output = self._compute.run(self._network, crops)
-        return output if isinstance(output, Tensor) else output[0]
+        return torch.cat(self._compute.map(self._network.run, batches))

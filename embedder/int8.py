@@ -8,6 +8,7 @@ The kernels are oneDNN's, through the operators that torch's own compiler calls.
 from __future__ import annotations
 
 import copy
+import functools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 Ranges = Mapping[str, tuple[float, float]]
 """For values of a graph, by the name of their node: the least and the greatest that they reach on photos."""
@@ -30,12 +32,14 @@ def int8_is_fast() -> bool:
     return operators and bool(torch.cpu._is_vnni_supported() and torch.cpu._is_avx512_bf16_supported())
 
 
-def quantize(network: fx.GraphModule, ranges: Ranges) -> fx.GraphModule:
+def quantize(network: fx.GraphModule, ranges: Ranges, *, read_back: bool = False) -> fx.GraphModule:
     """Make a copy of a network that convolves bytes wherever the range of the input is known, bfloat16 elsewhere.
 
     Args:
         network: float32, its batch norms folded into the convolutions. Its input are pixels.
         ranges: of values that go into convolutions. What goes only into convolutions stays in bytes all the way.
+        read_back: let stand in bytes what goes into other layers, too, which then take it from there: faster, but
+            what is added up over many layers is rounded in each.
     Returns:
         A network for inference, from uint8 (N, C, H, W), channels last, to what ``network`` gives, in bfloat16.
     Raises:
@@ -48,11 +52,15 @@ def quantize(network: fx.GraphModule, ranges: Ranges) -> fx.GraphModule:
         raise ValueError(f"ranges of {', '.join(unknown)}, which this network does not have")
     steps = {named[name]: _steps(*limits) for name, limits in ranges.items()}
     steps |= {node: _Steps(1.0, 0) for node in named.values() if node.op == "placeholder"}  # pixels
-    plan = _Plan(result, steps, {node: node for node in named.values() if node.op == "placeholder"})
+    plan = _Plan(result, steps, {node: node for node in named.values() if node.op == "placeholder"}, read_back)
     for node in list(result.graph.nodes):
         layer = _layer(result, node)
         if isinstance(layer, nn.Conv2d) and node.args[0] in steps:
             _convolve_bytes(plan, node, layer)
+        elif plan.pools_bytes(node) and node.args[0] in plan.in_bytes:
+            node.target = max_pool_bytes
+            plan.in_bytes[node] = node
+            plan.read_back_for_others(node)
         elif layer is not None:
             layer.to(_REST)
     result.graph.lint()
@@ -74,6 +82,18 @@ def measure_ranges(network: fx.GraphModule, photos: Sequence[Tensor], values: Se
         for batch in photos:
             watch.run(batch)
     return watch.ranges
+
+
+def limited_ranges(network: fx.GraphModule) -> Ranges:
+    """Give the ranges that a network's own limited ReLUs say, of their results and of what is pooled from these."""
+    ranges: dict[str, tuple[float, float]] = {}
+    for node in network.graph.nodes:
+        layer = _layer(network, node)
+        if isinstance(layer, nn.Hardtanh) and layer.min_val == 0:
+            ranges[node.name] = 0.0, layer.max_val
+        elif node.target is functional.max_pool2d and node.args[0].name in ranges:
+            ranges[node.name] = ranges[node.args[0].name]
+    return ranges
 
 
 def convolved_values(network: fx.GraphModule, until: str) -> list[str]:
@@ -103,38 +123,44 @@ def _layer(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def _convolve_bytes(plan: _Plan, node: fx.Node, layer: nn.Conv2d) -> None:
-    """Put an int8 convolution in the place of ``node``, and of the ReLU or the sum that follows it."""
+    """Put an int8 convolution in the place of ``node``, and of the sum and the ReLU that follow it."""
     source = node.args[0]
     assert isinstance(source, fx.Node)
-    follower = next(iter(node.users)) if len(node.users) == 1 else None
-    rectify = follower is not None and isinstance(_layer(plan.network, follower), nn.ReLU)
     added_to = plan.added_to(node)
-    end = follower if follower is not None and (rectify or added_to is not None) else node
-    steps, output = plan.steps, plan.steps.get(end) if plan.only_bytes_go_out(end) else None
+    replaced = [] if added_to is None else [next(iter(node.users))]
+    rectifier = plan.rectifier_of(replaced[-1] if replaced else node)
+    replaced += [] if rectifier is None else [rectifier]
+    end = replaced[-1] if replaced else node
+    steps, output = plan.steps, plan.steps.get(end) if plan.stands_in_bytes(end) else None
     arguments = [plan.bytes_of(source, node)]
     if added_to is not None:
         arguments.append(plan.bytes_of(added_to, node))
-    convolution = _Int8Convolution(
-        layer, steps[source], output, rectify=rectify, added_to=None if added_to is None else steps[added_to]
-    )
+    steps_of_sum = None if added_to is None else steps[added_to]
+    after = plan.after(rectifier, output)
+    convolution = _Int8Convolution(layer, steps[source], output, after=after, added_to=steps_of_sum)
     plan.network.set_submodule(str(node.target), convolution)
     node.args = tuple(arguments)
-    if end is not node:
-        end.replace_all_uses_with(node)
-        plan.network.graph.erase_node(end)
-        if end in steps:
-            steps[node] = steps[end]
+    end.replace_all_uses_with(node)
+    for gone in reversed(replaced):
+        plan.network.graph.erase_node(gone)
+    if end in steps:
+        steps[node] = steps[end]
     if output is not None:
         plan.in_bytes[node] = node
+        plan.read_back_for_others(node)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A network that is being changed: the steps of its values as far as known, and those that stand in bytes."""
+    """A network that is being changed: the steps of its values as far as known, and those that stand in bytes.
+
+    ``read_back`` says whether values stand in bytes though something wants them in numbers.
+    """
 
     network: fx.GraphModule
     steps: dict[fx.Node, _Steps]
     in_bytes: dict[fx.Node, fx.Node]
+    read_back: bool
 
     def bytes_of(self, value: fx.Node, before: fx.Node) -> fx.Node:
         """Give a value in bytes; it is converted before the node ``before``, if it was not yet."""
@@ -145,27 +171,62 @@ class _Plan:
                 self.in_bytes[value] = self.network.graph.call_module(name, (value,))
         return self.in_bytes[value]
 
+    def rectifier_of(self, value: fx.Node) -> fx.Node | None:
+        """Give the ReLU, limited or not, that alone takes a value; None if there is none."""
+        user = next(iter(value.users)) if len(value.users) == 1 else None
+        layer = None if user is None else _layer(self.network, user)
+        limited = isinstance(layer, nn.Hardtanh) and layer.min_val == 0
+        return user if limited or isinstance(layer, nn.ReLU) else None
+
+    def after(self, rectifier: fx.Node | None, output: _Steps | None) -> tuple[str, list[float]]:
+        """Name what a convolution does with its sums, as oneDNN does. Bytes end where their range does anyway."""
+        layer = None if rectifier is None else _layer(self.network, rectifier)
+        if isinstance(layer, nn.Hardtanh) and output is None:
+            return "hardtanh", [layer.min_val, layer.max_val]
+        return ("none" if layer is None else "relu"), []
+
     def added_to(self, node: fx.Node) -> fx.Node | None:
         """Give the value to which a convolution's result is added in place; None if it is not just added to one.
 
         In place, so whatever else takes that value must have done so before; and in bytes, so its steps and those of
-        the sum must be known, and nothing may ask for the sum in numbers.
+        what comes of the sum must be known, and nothing may ask for that in numbers.
         """
         total = next(iter(node.users)) if len(node.users) == 1 else None
-        if total is None or total.target is not operator.add or total not in self.steps:
+        if total is None or total.target is not operator.add:
             return None
+        result = self.rectifier_of(total) or total
         others = [value for value in total.args if value is not node]
-        if len(others) != 1 or others[0] not in self.steps or not self.only_bytes_go_out(total):
+        if result not in self.steps or len(others) != 1 or others[0] not in self.steps:
+            return None
+        if not self.stands_in_bytes(result):
             return None
         assert isinstance(others[0], fx.Node)
         return others[0] if all(user is total or user < node for user in others[0].users) else None
 
-    def only_bytes_go_out(self, value: fx.Node) -> bool:
-        """Whether all that takes a value takes it in bytes."""
-        return all(
-            isinstance(_layer(self.network, user), nn.Conv2d | _Int8Convolution) or self._is_sum_of_bytes(user, value)
-            for user in value.users
-        )
+    def stands_in_bytes(self, value: fx.Node) -> bool:
+        """Whether a value that could stand in bytes does: all that takes it takes bytes, or can read it back."""
+        takers = [self._takes_bytes(user, value) for user in value.users]
+        return all(takers) or (self.read_back and any(takers))
+
+    def pools_bytes(self, node: fx.Node) -> bool:
+        """Whether a node is a pool of greatest values that may give bytes."""
+        return node.target is functional.max_pool2d and node in self.steps and self.stands_in_bytes(node)
+
+    def read_back_for_others(self, value: fx.Node) -> None:
+        """Put a conversion between a value in bytes and what wants numbers."""
+        others = [user for user in value.users if not self._takes_bytes(user, value)]
+        if others:
+            name = f"numbers_of_{value.name}"
+            self.network.add_submodule(name, _FromBytes(self.steps[value]))
+            with self.network.graph.inserting_after(value):
+                numbers = self.network.graph.call_module(name, (value,))
+            for user in others:
+                user.replace_input_with(value, numbers)
+
+    def _takes_bytes(self, user: fx.Node, value: fx.Node) -> bool:
+        if isinstance(_layer(self.network, user), nn.Conv2d | _Int8Convolution):
+            return True
+        return self.pools_bytes(user) or self._is_sum_of_bytes(user, value)
 
     def _is_sum_of_bytes(self, total: fx.Node, value: fx.Node) -> bool:
         """Whether ``total`` is ``value`` with a convolution's result added to it in bytes."""
@@ -185,8 +246,30 @@ class _ToBytes(nn.Module):
         return x.mul(self._per_unit).add_(self._zero).clamp_(0, _LAST_STEP).to(torch.uint8)
 
 
+class _FromBytes(nn.Module):
+    """uint8 to bfloat16."""
+
+    def __init__(self, steps: _Steps) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(_REST).sub_(self._steps.zero).mul_(self._steps.size)
+
+
+def max_pool_bytes(x: Tensor, kernel: int, stride: int, **settings: Any) -> Tensor:
+    """Pool bytes (N, C, H, W), without padding, as ``functional.max_pool2d`` pools numbers; it has no way for bytes."""
+    assert not settings.get("padding") and settings.get("dilation", 1) == 1 and not settings.get("ceil_mode")
+    for axis in (2, 3):
+        count = (x.shape[axis] - kernel) // stride + 1
+        parts = [x.narrow(axis, first, (count - 1) * stride + 1) for first in range(kernel)]
+        every = [part[:, :, ::stride] if axis == 2 else part[..., ::stride] for part in parts]
+        x = functools.reduce(torch.maximum, every)
+    return x
+
+
 class _Int8Convolution(nn.Module):
-    """A convolution of uint8 by int8, and the ReLU after it; gives uint8 in the steps given for it, else bfloat16.
+    """A convolution of uint8 by int8, and what comes ``after``; gives uint8 in the steps given for it, else bfloat16.
 
     With ``added_to``, its result is added in place to a second argument, uint8 in those steps.
     """
@@ -197,7 +280,7 @@ class _Int8Convolution(nn.Module):
         steps: _Steps,
         output: _Steps | None,
         *,
-        rectify: bool = False,
+        after: tuple[str, list[float]],
         added_to: _Steps | None = None,
     ) -> None:
         super().__init__()
@@ -206,7 +289,7 @@ class _Int8Convolution(nn.Module):
         self._zeros = torch.zeros(len(weight), dtype=torch.int64)
         self._bias = None if layer.bias is None else layer.bias.detach().float()
         self._place: tuple[Any, ...] = (layer.stride, layer.padding, layer.dilation, layer.groups)
-        self._steps, self._output, self._after = steps, output or _Steps(1.0, 0), "relu" if rectify else "none"
+        self._steps, self._output, (self._after, self._limits) = steps, output or _Steps(1.0, 0), after
         self._dtype, self._added_to = _REST if output is None else torch.uint8, added_to
         in_bytes = torch.round(weight / self._sizes.view(-1, 1, 1, 1)).to(torch.int8)
         # Any shape will do, but without one the weights are laid out anew in every call.
@@ -220,12 +303,13 @@ class _Int8Convolution(nn.Module):
         if added_to is None:
             result: Tensor = torch.ops.onednn.qconv_pointwise(
                 x, steps.size, steps.zero, self._weight, self._sizes, self._zeros, self._bias, *self._place,
-                output.size, output.zero, self._dtype, self._after, [], "",
+                output.size, output.zero, self._dtype, self._after, self._limits, "",
             )  # fmt: skip
             return result
         result = torch.ops.onednn.qconv2d_pointwise.binary(
             x, steps.size, steps.zero, self._weight, self._sizes, self._zeros, total, self._bias, *self._place,
-            output.size, output.zero, self._dtype, added_to.size, added_to.zero, "sum", 1.0, "none", [], "",
+            output.size, output.zero, self._dtype, added_to.size, added_to.zero, "sum", 1.0,
+            self._after, self._limits, "",
         )  # fmt: skip
         return result
 

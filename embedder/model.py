@@ -67,6 +67,8 @@ class ModelSpec:
         }
         if self.network.weights.path is not None:  # of those in the table the weights' digest decides it
             parts["feed"] = self.network.input_size, self.network.channel_order, self.network.pixels
+        if self.network.revision:
+            parts["revision"] = self.network.revision
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -97,6 +97,7 @@ class FaceNetwork:
         quality: what tells good faces from bad ones with it; None if that is not known.
         resampling: of the photo where faces are cut out; bicubic unless the network was trained on other crops.
         templates: by the name of a detector whose points need another template.
+        revision: counted up when the same weights are run otherwise, so that embeddings are others.
     """
 
     weights: WeightFile
@@ -109,6 +110,7 @@ class FaceNetwork:
     quality: QualityScale | None = None
     resampling: Literal["bilinear", "bicubic"] = "bicubic"
     templates: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict, hash=False)
+    revision: int = 0
 
 
 _CENTERFACE = WeightFile(
@@ -208,6 +210,7 @@ NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
             quality=QualityScale("agreement", 0.962, 0.992),
             resampling="bilinear",  # as dlib cuts its chips; bicubic costs a point of DIR on hard copies
             templates={"yunet": ((47.40, 45.18), (103.47, 45.99), (75.45, 77.60), (51.59, 101.46), (99.24, 101.97))},
+            revision=1,  # its maps have limits
         ),
     }
 )

@@ -7,13 +7,15 @@ blocks without batch norm at inference time, global average pooling, 128 dimensi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from trainer.dlib_limits import LIMITS
 
 # Mean of the pixels the network was trained on, as dlib's input layer has it.
 _MEAN_RGB = (122.782, 117.001, 104.298)
@@ -41,30 +43,50 @@ class DlibResNet(nn.Module):
 
     mean: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Sequence[float] = ()) -> None:
+        """Make a network with random weights.
+
+        Args:
+            limits: what the maps that go into the second and every later convolution are cut off at, in their order;
+                none by default.
+        Raises:
+            ValueError: if there are some, and not as many as such maps.
+        """
         super().__init__()
+        wanted = 2 * sum(count for _, count, _ in _LEVELS)
+        if limits and len(limits) != wanted:
+            raise ValueError(f"{len(limits)} limits, but {wanted} maps that have one")
+        self.is_limited = bool(limits)
+        most = iter(limits)
         self.register_buffer("mean", torch.tensor(_MEAN_RGB).view(1, 3, 1, 1))
         self.stem = nn.Conv2d(3, 32, 7, stride=2)
+        self.stem_rectifier = _rectifier(next(most, None))
         blocks: list[nn.Module] = []
         previous = 32
         for channels, count, halves in _LEVELS:
             if channels == _READ_WHOLE[0] and channels != previous:
-                blocks.append(_Resized(_READ_WHOLE[1]))
+                blocks.append(Resized(_READ_WHOLE[1]))
             for number in range(count):
-                blocks.append(_Block(previous, channels, halves=halves and number == 0))
+                limits_of_block = next(most, None), next(most, None)
+                blocks.append(_Block(previous, channels, limits_of_block, halves=halves and number == 0))
                 previous = channels
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(previous, 128, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x - self.mean) / 256
-        x = functional.max_pool2d(functional.relu(self.stem(x)), 3, stride=2)
+        x = functional.max_pool2d(self.stem_rectifier(self.stem(x)), 3, stride=2)
         x = self.blocks(x)
         embeddings: Tensor = self.head(x.mean(dim=(2, 3)))
         return embeddings
 
 
-class _Resized(nn.Module):
+def _rectifier(most: float | None) -> nn.Module:
+    """``max(0, x)``, cut off at ``most``."""
+    return nn.ReLU() if most is None else nn.Hardtanh(0.0, most)
+
+
+class Resized(nn.Module):
     """A map brought to a side in pixels, bilinearly; one that has it stays as it is."""
 
     def __init__(self, side: int) -> None:
@@ -76,22 +98,33 @@ class _Resized(nn.Module):
         return x if x.shape[2:] == size else functional.interpolate(x, size=size, mode="bilinear")
 
 
+class PaddedSum(nn.Module):
+    """The sum of two maps as dlib adds them: as if both were padded with zeros to the larger one."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        height, width = max(y.shape[2], x.shape[2]), max(y.shape[3], x.shape[3])
+        channels = max(y.shape[1], x.shape[1])
+        return _zero_pad(x, channels, height, width) + _zero_pad(y, channels, height, width)
+
+
 class _Block(nn.Module):
     """Two 3×3 convolutions and a shortcut; a halving block shortens the shortcut by average pooling."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, halves: bool) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, limits: tuple[float | None, float | None], *, halves: bool
+    ) -> None:
         super().__init__()
         self.halves = halves
         self.first = nn.Conv2d(channels_in, channels_out, 3, stride=2 if halves else 1, padding=0 if halves else 1)
+        self.first_rectifier = _rectifier(limits[0])
         self.second = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.sum = PaddedSum()
+        self.rectifier = _rectifier(limits[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.second(functional.relu(self.first(x)))
-        shortcut = functional.avg_pool2d(x, 2) if self.halves else x
-        # dlib adds maps of different shapes as if both were padded with zeros to the larger one.
-        height, width = max(y.shape[2], shortcut.shape[2]), max(y.shape[3], shortcut.shape[3])
-        channels = max(y.shape[1], shortcut.shape[1])
-        return functional.relu(_zero_pad(y, channels, height, width) + _zero_pad(shortcut, channels, height, width))
+        y = self.second(self.first_rectifier(self.first(x)))
+        result: Tensor = self.rectifier(self.sum(y, functional.avg_pool2d(x, 2)) if self.halves else x + y)
+        return result
 
 
 def _zero_pad(x: Tensor, channels: int, height: int, width: int) -> Tensor:
@@ -99,13 +132,15 @@ def _zero_pad(x: Tensor, channels: int, height: int, width: int) -> Tensor:
     return functional.pad(x, missing) if any(missing) else x
 
 
-def load_dlib(path: Path) -> DlibResNet:
+def load_dlib(path: Path, limits: Sequence[float] = LIMITS) -> DlibResNet:
     """Read ``dlib_face_recognition_resnet_model_v1.dat``; affine layers are folded into the convolutions.
 
+    Args:
+        limits: see ``DlibResNet``; none makes the network that dlib runs.
     Raises:
         DlibFileError: if the file is cut short or holds another network.
     """
-    network = DlibResNet()
+    network = DlibResNet(limits)
     layers = _layers(path.read_bytes(), path)
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     with torch.no_grad():

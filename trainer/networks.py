@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from torch import fx, nn
 
-from trainer.dlib_network import SMALLEST_CROP, DlibResNet
+from trainer.dlib_network import SMALLEST_CROP, DlibResNet, PaddedSum, Resized
 from trainer.fast_layers import PReLU, StridedDepthwise
 from trainer.iresnet import IResNet
 from trainer.sface_network import SFaceNetwork
@@ -34,6 +34,7 @@ class NetworkSettings:
         width: channels of a small network's first layer.
         depths: residual blocks of each stage, of a small network or an IResNet.
         template: (x, y) in pixels of the crop where eyes, nose and corners of the mouth shall lie.
+        limits: of a dlib network's maps, see ``trainer.dlib_network``; none by default.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class NetworkSettings:
     width: int = 32
     depths: tuple[int, ...] = ()
     template: tuple[tuple[float, float], ...] = ARCFACE_TEMPLATE
+    limits: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -73,7 +75,7 @@ _BUILDERS: Mapping[Kind, Callable[[NetworkSettings], nn.Module]] = MappingProxyT
         "slim": lambda s: SlimNetwork(),
         "iresnet": lambda s: IResNet(s.input_size, s.dimension, depths=s.depths or (3, 4, 14, 3)),
         "sface": lambda s: SFaceNetwork(),
-        "dlib": lambda s: DlibResNet(),
+        "dlib": lambda s: DlibResNet(s.limits),
     }
 )
 
@@ -87,12 +89,13 @@ def build_network(settings: NetworkSettings) -> nn.Module:
 
 
 class _Tracer(fx.Tracer):
-    """Leaves whole what takes another way in training than in use."""
+    """Leaves whole what takes another way in training than in use, or for maps of another size."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, PReLU | StridedDepthwise) or super().is_leaf_module(m, module_qualified_name)
+        whole = isinstance(m, PReLU | StridedDepthwise | Resized | PaddedSum)
+        return whole or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(network: nn.Module) -> fx.GraphModule:
-    """Write a network down as a graph of its layers, for batch norm to be folded. Not for dlib's."""
+    """Write a network down as a graph of its layers, for batch norm to be folded."""
     return fx.GraphModule(network, _Tracer().trace(network))

@@ -209,6 +209,10 @@ def _binary(kind: str) -> Callable[..., str]:
     return lambda writer, x, y: writer.node(kind, [writer.value(x), writer.value(y)])
 
 
+def _clip(writer: _Writer, x: fx.Node, least: float, most: float) -> str:
+    return writer.node("Clip", [writer.value(x), writer.value(least), writer.value(most)])
+
+
 _OPERATORS: Mapping[str, Callable[..., str]] = {
     "aten.add.Tensor": _binary("Add"),
     "aten.sub.Tensor": _binary("Sub"),
@@ -217,6 +221,7 @@ _OPERATORS: Mapping[str, Callable[..., str]] = {
     "aten.conv2d.default": _convolution,
     "aten.batch_norm.default": _batch_norm,
     "aten.relu.default": lambda writer, x: writer.node("Relu", [writer.value(x)]),
+    "aten.hardtanh.default": _clip,
     "aten.prelu.default": _prelu,
     "aten.max_pool2d.default": _pool("MaxPool"),
     "aten.avg_pool2d.default": _pool("AveragePool"),

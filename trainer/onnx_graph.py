@@ -302,10 +302,18 @@ def _identity(attributes: Attributes, constants: Constants, inputs: list[str]) -
     return nn.Identity()
 
 
+def _clip(attributes: Attributes, constants: Constants, inputs: list[str]) -> nn.Module:
+    if len(inputs) != 3 or not all(inputs):
+        raise OnnxError("Clip without both limits is not known")
+    least, most = (float(constants[name].reshape(())) for name in inputs[1:])
+    return nn.Hardtanh(least, most)
+
+
 _CONVERTERS: dict[str, Callable[[Attributes, Constants, list[str]], Any]] = {
     "Add": _binary(operator.add),
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
+    "Clip": _clip,
     "Constant": _constant,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,

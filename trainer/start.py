@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from trainer.crops import CropsSettings
+from trainer.dlib_limits import LIMITS
 from trainer.dlib_network import load_dlib
 from trainer.networks import NetworkSettings, build_network
 from trainer.settings import TrainSettings
@@ -90,7 +91,8 @@ def read_network(path: Path, template: tuple[tuple[float, float], ...] | None = 
     if not path.is_file():
         raise FileNotFoundError(f"there is no weight file {path}")
     if path.suffix == ".dat":
-        dlib = NetworkSettings("dlib", 150, 128, template=template or NetworkSettings("sface").template)
+        template = template or NetworkSettings("sface").template
+        dlib = NetworkSettings("dlib", 150, 128, template=template, limits=LIMITS)
         return Start(load_dlib(path), dlib, _LICENCES["dlib"], path.name)
     if path.suffix == ".onnx":
         return Start(load_sface(path), NetworkSettings("sface"), _LICENCES["sface"], path.name)

@@ -160,6 +160,7 @@ def _parse(header: str | None, path: Path) -> Description:
         settings = content.pop("network")
         settings["depths"] = tuple(settings["depths"])
         settings["template"] = tuple((float(x), float(y)) for x, y in settings["template"])
+        settings["limits"] = tuple(float(limit) for limit in settings.get("limits", ()))
         known = {entry.name for entry in fields(NetworkSettings)}
         network = NetworkSettings(**{name: settings[name] for name in known})
         return Description(network=network, **content)
@@ -171,7 +172,8 @@ def _parse(header: str | None, path: Path) -> Description:
 
 def _identity(settings: NetworkSettings, state: Mapping[str, Tensor]) -> str:
     """Hash what decides the embeddings: settings and tensors, whatever order they stand in."""
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    parts = {name: value for name, value in asdict(settings).items() if value or name != "limits"}
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for name in sorted(state):
         value = state[name]
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

@@ -14,7 +14,14 @@ from torch.nn import functional
 from embedder.centerface import load_centerface
 from embedder.detect import shrink
 from embedder.device import choose_compute
-from embedder.int8 import convolved_values, int8_is_fast, measure_ranges, quantize
+from embedder.int8 import (
+    convolved_values,
+    int8_is_fast,
+    limited_ranges,
+    max_pool_bytes,
+    measure_ranges,
+    quantize,
+)
 
 pytestmark = pytest.mark.skipif(not int8_is_fast(), reason="this processor has no fast int8, so it is never used here")
 INT8 = choose_compute("cpu")
@@ -167,3 +174,54 @@ def test_centerface_finds_the_same_centres(weights: Callable[[str], Path], portr
         assert float(near.max()) == pytest.approx(float(expected[0].max()), abs=0.06)
         for ours, theirs, limit in zip(found[1:], expected[1:], (0.06, 0.3, 0.03), strict=True):
             assert float((ours - theirs)[0, :, row, column].abs().max()) < limit
+
+
+class Limited(nn.Module):
+    """What dlib's network is made of: a pool, a sum that is cut off, and a value that goes two ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.stem, self.first = nn.Conv2d(3, 16, 3, stride=2), nn.Conv2d(16, 16, 3, padding=1)
+        self.second, self.last = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 8, 3, padding=1)
+        self.cut_0, self.cut_1, self.cut_2 = nn.Hardtanh(0.0, 150.0), nn.Hardtanh(0.0, 60.0), nn.Hardtanh(0.0, 120.0)
+        self.cut_3 = nn.Hardtanh(0.0, 20.0)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = functional.max_pool2d(self.cut_0(self.stem(x)), 3, stride=2)
+        x = self.cut_2(x + self.second(self.cut_1(self.first(x))))
+        return self.cut_3(self.last(x)), functional.avg_pool2d(x, 2)
+
+
+def test_limits_are_ranges_and_sums_are_cut_off_in_bytes(photo: Tensor):
+    network = fx.symbolic_trace(Limited().eval())
+    ranges = limited_ranges(network)
+    assert set(ranges) == {"cut_0", "max_pool2d", "cut_1", "cut_2", "cut_3"} and ranges["max_pool2d"] == (0.0, 150.0)
+    quantized = quantize(network, ranges, read_back=True)
+    names = [node.name for node in quantized.graph.nodes]
+    assert [name for name in names if "bytes_of" in name or "cut" in name] == []
+    assert [name for name in names if "numbers_of" in name] == ["numbers_of_second"]
+    assert quantized.graph.find_nodes(op="call_function", target=max_pool_bytes)
+    with torch.inference_mode():
+        expected, found = network(photo), quantized(as_pixels(photo))
+    assert float(expected[0].max()) == 20.0, "something is cut off"
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == torch.bfloat16
+        assert float((ours.float() - theirs).abs().max()) < 0.05 * float(theirs.abs().max())
+
+
+def test_without_reading_back_numbers_stay_where_something_wants_them(photo: Tensor):
+    network = fx.symbolic_trace(Limited().eval())
+    quantized = quantize(network, limited_ranges(network))
+    names = [node.name for node in quantized.graph.nodes]
+    assert "bytes_of_cut_2" in names and not [name for name in names if "numbers_of" in name]
+    with torch.inference_mode():
+        expected, found = network(photo), quantized(as_pixels(photo))
+    assert float((found[0].float() - expected[0]).abs().max()) < 0.05 * float(expected[0].abs().max())
+
+
+def test_bytes_are_pooled_as_numbers_are(photo: Tensor):
+    for size in (47, 48):
+        pixels = as_pixels(photo)[..., :size]
+        expected = functional.max_pool2d(pixels.float(), 3, stride=2)
+        assert torch.equal(max_pool_bytes(pixels, 3, stride=2).float(), expected)

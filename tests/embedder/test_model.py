@@ -82,6 +82,7 @@ def variants() -> dict[str, ModelSpec]:
         "overlap": dataclasses.replace(spec, detect=DetectSettings(max_overlap=0.31)),
         "views": dataclasses.replace(spec, views="single"),
         "template": dataclasses.replace(spec, network=dataclasses.replace(network, template=moved)),
+        "revision": dataclasses.replace(spec, network=dataclasses.replace(network, revision=1)),
         "weights": dataclasses.replace(
             spec, network=dataclasses.replace(network, weights=dataclasses.replace(weight, sha256="0" * 64))
         ),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainer.dlib_limits import LIMITS
 from trainer.dlib_network import SMALLEST_CROP, DlibFileError, DlibResNet, load_dlib
 
 with warnings.catch_warnings():
@@ -27,7 +28,7 @@ def content(weights: Callable[[str], Path]) -> bytes:
 
 @pytest.fixture(scope="module")
 def network(weights: Callable[[str], Path]) -> DlibResNet:
-    return load_dlib(weights("dlib"))
+    return load_dlib(weights("dlib"), limits=())
 
 
 def embed(network: DlibResNet, chips: np.ndarray) -> np.ndarray:
@@ -47,6 +48,28 @@ def test_agrees_with_dlib(
     assert embeddings.shape == (3, 128)
     assert np.linalg.norm(expected[0] - expected[1]) > 0.6  # dlib's own threshold: two people
     np.testing.assert_allclose(embeddings, expected, rtol=0, atol=1e-5)
+
+
+def test_limits_cut_off_what_faces_seldom_reach(
+    network: DlibResNet, weights: Callable[[str], Path], portrait_crops: Callable[[str], np.ndarray]
+):
+    """A face is hardly another one; each map but the last stays below its limit, and the highest reach it."""
+    limited, noise = load_dlib(weights("dlib")), np.random.default_rng(1).integers(0, 256, (4, 150, 150, 3), np.uint8)
+    faces = [torch.from_numpy(embed(one, portrait_crops("dlib"))) for one in (network, limited)]
+    assert 0.995 < float(torch.nn.functional.cosine_similarity(*faces).min()) < 0.999999
+    seen: list[float] = []
+    rectifiers = [part for part in limited.modules() if isinstance(part, torch.nn.Hardtanh)]
+    for part in rectifiers:
+        part.register_forward_hook(lambda layer, inputs, output: seen.append(float(output.max())))
+    embed(limited, np.concatenate([noise // 255 * 255, noise]))
+    limits = np.float32(LIMITS)
+    assert (np.float32(seen) <= limits).all()
+    assert (np.float32(seen) == limits).sum() > 3
+
+
+def test_limits_must_be_as_many_as_the_maps():
+    with pytest.raises(ValueError, match="27 limits, but 28 maps"):
+        DlibResNet([1.0] * 27)
 
 
 def test_no_chip_gives_no_embedding(network: DlibResNet):

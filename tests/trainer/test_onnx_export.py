@@ -20,7 +20,7 @@ SETTINGS = (
     NetworkSettings("iresnet", input_size=32, dimension=16, depths=(1, 1, 1, 1)),
     NetworkSettings("sface"),
     NetworkSettings("slim"),
-    NetworkSettings("dlib", input_size=150),
+    NetworkSettings("dlib", input_size=150, limits=(0.5,) * 28),
 )
 
 

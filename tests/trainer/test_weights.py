@@ -51,6 +51,24 @@ def test_a_network_comes_back(path, network):
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing temporary stays
 
 
+def test_limits_come_back_and_are_part_of_the_id(tmp_path):
+    settings = NetworkSettings("dlib", 112, limits=(1.0, *(0.5,) * 27))
+    torch.manual_seed(1)
+    network, free = build_network(settings).eval(), replace(settings, limits=())
+    identity = save_weights(tmp_path / "limited", network, Description(settings, "x"))
+    loaded, description = load_weights(tmp_path / "limited")
+    crops = torch.rand(2, 3, 112, 112) * 255
+    assert description.network == settings
+    assert torch.equal(loaded(crops), network(crops))
+    assert save_weights(tmp_path / "free", network, Description(free, "x")) != identity
+    assert not torch.equal(load_weights(tmp_path / "free")[0](crops), network(crops))
+
+
+def test_a_description_that_knows_no_limits_has_none(path):
+    rewrite(path, lambda content: content["network"].pop("limits"))
+    assert load_weights(path)[1].network == SETTINGS
+
+
 def test_the_id_is_that_of_what_the_network_computes(tmp_path, network):
     def identity(module=network, description=DESCRIPTION):
         return save_weights(tmp_path / "x", module, description)
