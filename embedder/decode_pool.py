@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import queue
 import select
@@ -21,6 +20,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from embedder.decode import MAX_PIXELS, DecodeError, Photo
+from embedder.shared_memory import SharedMemory
 
 WORKER = (sys.executable, "-m", "embedder.decode_worker")
 _KEPT = 128 << 20  # bytes of shared memory that a worker keeps between photos; one huge photo shall not hold its own
@@ -122,6 +122,7 @@ class _Worker:
         self._shared = _shared_file()
         self._limits = limits
         descriptor = self._shared.fileno()
+        self._memory = SharedMemory(descriptor)
         self._process = subprocess.Popen(
             [*command, "--shared", str(descriptor), "--memory", str(limits.memory)],
             stdin=subprocess.PIPE,
@@ -137,11 +138,7 @@ class _Worker:
         Raises:
             _WorkerLost: if there is none.
         """
-        if os.fstat(self._shared.fileno()).st_size < len(content):
-            self._shared.truncate(len(content))
-        if content:
-            with mmap.mmap(self._shared.fileno(), len(content)) as target:
-                target[:] = content
+        self._memory.view(len(content))[:] = content
         limits = {"max_pixels": self._limits.pixels, "seconds": self._limits.seconds}
         order = json.dumps({"bytes": len(content), "at_least": at_least, **limits}) + "\n"
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -157,8 +154,7 @@ class _Worker:
 
     def pixels(self, height: int, width: int) -> np.ndarray:
         """Copy the pixels of the last answer: uint8 RGB (height, width, 3)."""
-        with mmap.mmap(self._shared.fileno(), height * width * 3, access=mmap.ACCESS_READ) as source:
-            return np.frombuffer(source, np.uint8, height * width * 3).reshape(height, width, 3).copy()
+        return np.frombuffer(self._memory.view(height * width * 3), np.uint8).reshape(height, width, 3).copy()
 
     def shrink(self) -> None:
         """Give back the memory of a huge photo."""

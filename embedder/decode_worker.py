@@ -11,8 +11,6 @@ import argparse
 import errno
 import json
 import math
-import mmap
-import os
 import signal
 import sys
 from pathlib import Path
@@ -21,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from embedder.decode import DecodeError, decode
+from embedder.heap import keep_freed_memory
+from embedder.shared_memory import SharedMemory
 
 if sys.platform != "win32":
     import resource
@@ -28,30 +28,29 @@ if sys.platform != "win32":
 _TOO_LARGE = "decoding needs more memory than a photo may take"
 
 
-def serve(shared: int) -> None:
+def serve(shared: int, most_memory: int) -> None:
     """Answer orders until there are no more.
 
     Args:
         shared: descriptor of the file through which content comes and pixels go.
+        most_memory: bytes that a photo may take beyond what this process has when it comes to it.
     """
+    memory = SharedMemory(shared)
     for line in sys.stdin:
         order = json.loads(line)
+        _limit_memory(most_memory)
         _limit_time(order["seconds"])
-        answer = _answer(shared, order["bytes"], order["max_pixels"], order["at_least"])
+        answer = _answer(memory, order["bytes"], order["max_pixels"], order["at_least"])
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 
-def _answer(shared: int, size: int, max_pixels: int, at_least: int | None) -> dict[str, Any]:
+def _answer(memory: SharedMemory, size: int, max_pixels: int, at_least: int | None) -> dict[str, Any]:
     """Decode the first ``size`` bytes of the shared file, and write the pixels over them."""
     try:
-        with mmap.mmap(shared, size, access=mmap.ACCESS_READ) if size else memoryview(b"") as content:
-            photo = decode(bytes(content), max_pixels=max_pixels, at_least=at_least)
+        photo = decode(bytes(memory.view(size)), max_pixels=max_pixels, at_least=at_least)
         pixels = photo.pixels
-        if os.fstat(shared).st_size < pixels.nbytes:
-            os.ftruncate(shared, pixels.nbytes)
-        with mmap.mmap(shared, pixels.nbytes) as target:
-            np.frombuffer(target, np.uint8, pixels.nbytes).reshape(pixels.shape)[:] = pixels
+        np.frombuffer(memory.view(pixels.nbytes), np.uint8).reshape(pixels.shape)[:] = pixels
     except DecodeError as error:
         return {"reason": str(error)}
     except MemoryError:
@@ -69,7 +68,9 @@ def _limit_memory(more: int) -> None:
     """Let this process take ``more`` bytes beyond what it has; the kernel refuses the rest."""
     if sys.platform == "linux":
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + more, now + more))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        soft = now + more
+        resource.setrlimit(resource.RLIMIT_AS, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _limit_time(more: float) -> None:
@@ -88,8 +89,8 @@ def main() -> None:
     parser.add_argument("--memory", type=int, required=True, help="bytes that decoding may take")
     asked = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to every process of a terminal; the parent decides
-    _limit_memory(asked.memory)
-    serve(asked.shared)
+    keep_freed_memory()
+    serve(asked.shared, asked.memory)
 
 
 if __name__ == "__main__":

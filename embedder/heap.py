@@ -9,12 +9,11 @@ from __future__ import annotations
 import ctypes
 
 # Numbers of <malloc.h>, and what is asked for. They stand in no other C library, so that of glibc is looked for.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _SETTINGS = {
     _ARENA_MAX: 1,  # one heap for all threads: what one frees another takes
     _MMAP_THRESHOLD: 1 << 30,  # bytes from which a block is the kernel's; above the largest map of a network
     _TRIM_THRESHOLD: 512 << 20,  # bytes at the end of the heap that are kept
-    _TOP_PAD: 64 << 20,  # bytes by which the heap grows
 }
 
 
