@@ -1,7 +1,7 @@
 """Measure what further looks at a photo find: turned photos, faces that fill the frame, photos without a face.
 
     taskset -c 0 python -m benchmarks.further_looks [--levels balanced thorough] [--detector centerface] [--every 3]
-        [--data DIR]
+        [--only WORDS] [--data DIR]
 
 Photos of wider-dev, every third by name from the second on (the settings were chosen on those from the first on): as
 they stand; turned by 90, 180 and 270 degrees with their annotated boxes; and cut so that an annotated face of 80 pixels
@@ -211,9 +211,11 @@ def main() -> None:
     parser.add_argument("--levels", nargs="+", choices=DETECTION_LEVELS, default=["balanced", "thorough"])
     parser.add_argument("--detector", default=DEFAULT_DETECTOR)
     parser.add_argument("--every", type=int, default=3, help="take every so-manieth photo")
+    parser.add_argument("--only", default="", metavar="WORDS", help='kinds of photos with these words: "turned", "LFW"')
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
-    kinds = kinds_of_cases(options.data, options.every)
+    made = kinds_of_cases(options.data, options.every)
+    kinds = {kind: cases for kind, cases in made.items() if cases and options.only in kind}
     results = {level: measure(level, options.detector, kinds) for level in options.levels}
     for level, measured in results.items():
         print_table(level, measured)
