@@ -12,6 +12,23 @@ DEFAULT_LEVEL = "balanced"
 
 
 @dataclass(frozen=True)
+class FurtherSettings:
+    """When a photo is looked at again, turned and small, and what counts there. See ``embedder.looks``.
+
+    Attributes:
+        tile: pixels of the side of each of the four small copies, which are looked at together.
+        sure: a photo that shows an upright face as sure as this is not looked at again.
+        turned: a photo counts as turned if it shows an upright face as sure as this once it is turned.
+        filling: a face that fills the frame counts from this confidence on.
+    """
+
+    tile: int
+    sure: float = 0.7
+    turned: float = 0.5
+    filling: float = 0.4
+
+
+@dataclass(frozen=True)
 class DetectSettings:
     """What decides which faces are found. Part of a model's fingerprint.
 
@@ -23,6 +40,10 @@ class DetectSettings:
         second_side: a photo larger than ``long_side`` is looked at once more at this long side; 0: it is not.
             CenterFace only.
         exact: never on bytes, where the processor is fast with them.
+        further: how a photo without a sure upright face is looked at again; None: it is not.
+
+    Raises:
+        ValueError: if the four copies of a further look are larger together than ``long_side``.
     """
 
     long_side: int = 640
@@ -30,6 +51,11 @@ class DetectSettings:
     max_overlap: float = 0.3
     second_side: int = 0
     exact: bool = False
+    further: FurtherSettings | None = None
+
+    def __post_init__(self) -> None:
+        if self.further is not None and 2 * self.further.tile > self.long_side:
+            raise ValueError(f"copies of {self.further.tile} pixels do not fit twice into {self.long_side}")
 
 
 # Measured on wider-dev: docs/accuracy.md. A confidence is set so that 93 of 100 finds are faces.
@@ -37,8 +63,10 @@ _SETTINGS: Mapping[str, Mapping[str, DetectSettings]] = MappingProxyType(
     {
         "centerface": {
             "fast": DetectSettings(long_side=480),
-            "balanced": DetectSettings(),
-            "thorough": DetectSettings(second_side=1024, min_confidence=0.315, exact=True),
+            "balanced": DetectSettings(further=FurtherSettings(240)),
+            "thorough": DetectSettings(
+                second_side=1024, min_confidence=0.315, exact=True, further=FurtherSettings(320)
+            ),
         },
         "yunet": {
             "fast": DetectSettings(min_confidence=0.5),

@@ -10,6 +10,7 @@ import numpy as np
 from embedder.detect import FaceDetector, Faces
 from embedder.detection import DetectSettings
 from embedder.device import Compute
+from embedder.looks import FurtherLooks
 from embedder.pretrained import WeightFile, locate
 from embedder.yunet import YuNetDetector
 
@@ -28,6 +29,5 @@ def load_detector(weights: WeightFile, compute: Compute, settings: DetectSetting
     Raises:
         embedder.pretrained.WeightsError: if its file is missing or altered.
     """
-    if weights.name == "yunet":
-        return YuNetDetector(locate(weights), compute, settings)
-    return FaceDetector(locate(weights), compute, settings)
+    detector = (YuNetDetector if weights.name == "yunet" else FaceDetector)(locate(weights), compute, settings)
+    return detector if settings.further is None else FurtherLooks(detector, compute, settings, settings.further)

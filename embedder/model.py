@@ -59,7 +59,8 @@ class ModelSpec:
         """Name the model by its content: 12 hex digits. Embeddings of two fingerprints are never compared."""
         parts: dict[str, object] = {
             "detector": self.detector.sha256,
-            "detect": asdict(self.detect),
+            # What is not done has no part in it, so that an album stays valid when a new way of looking is added.
+            "detect": {name: value for name, value in asdict(self.detect).items() if value is not None},
             "network": self.network.weights.sha256,
             "template": self.network.template,
             "views": self.views,

@@ -54,7 +54,8 @@ def detection_options(command: Command) -> Command:
         click.option(
             "--detection",
             type=click.Choice(DETECTION_LEVELS),
-            help="How closely photos are looked at for faces: fast finds fewer of the small ones, thorough more and "
+            help="How closely photos are looked at for faces: fast finds fewer of the small ones and looks for none in "
+            "photos that lie on their side; thorough finds more and "
             f"takes six times as long for it. [default: the album's; {DEFAULT_LEVEL} for a new album]",
         ),
     ):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from embedder.detection import DETECTION_LEVELS, Detection, DetectSettings
+from embedder.detection import DETECTION_LEVELS, Detection, DetectSettings, FurtherSettings
 from embedder.model import choose_model
 from embedder.pretrained import DETECTORS, NETWORKS
 
@@ -20,7 +22,7 @@ def test_every_detector_has_every_level_and_each_is_another_model() -> None:
 
 def test_the_default_is_balanced_centerface() -> None:
     assert Detection() == Detection("centerface", "balanced")
-    assert Detection().settings == DetectSettings()
+    assert Detection().settings == DetectSettings(further=FurtherSettings(240))
     assert choose_model("sface").fingerprint() == choose_model("sface", Detection()).fingerprint()
 
 
@@ -40,3 +42,20 @@ def test_a_network_is_cut_to_the_points_of_the_detector_that_finds_its_faces() -
 def test_what_is_not_known_is_refused(detector: str, level: str) -> None:
     with pytest.raises(ValueError, match=f"no detector {detector} at level {level} is known"):
         Detection(detector, level)
+
+
+def test_copies_that_would_be_shrunk_again_are_refused() -> None:
+    """The detector must see the sheet as it is."""
+    assert DetectSettings(long_side=480, further=FurtherSettings(240)).further is not None
+    with pytest.raises(ValueError, match="copies of 241 pixels do not fit twice into 480"):
+        DetectSettings(long_side=480, further=FurtherSettings(241))
+
+
+def test_a_way_of_looking_that_is_not_taken_changes_no_album() -> None:
+    """Settings of before have the fingerprint of before; each further look is a model of its own."""
+    model = choose_model("sface")
+    settings = [DetectSettings(), *(DetectSettings(further=FurtherSettings(tile)) for tile in (200, 240))]
+    prints = [replace(model, detect=some).fingerprint() for some in settings]
+    assert len(set(prints)) == 3
+    assert prints[0] == "518ede16fdc2"  # of 2026-11-25, before there were further looks
+    assert prints[2] == model.fingerprint()

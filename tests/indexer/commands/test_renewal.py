@@ -283,3 +283,21 @@ def test_misuse_is_said(run, tmp_path, album, photos) -> None:
     assert result.exit_code == 2 and "there is no album" in result.stderr
     result = run("enroll", "--model", "dlib", "--album", album, photos)
     assert result.exit_code == 1 and "`visavis index --model` embeds an album anew" in result.stderr
+
+
+def test_an_album_of_before_is_made_anew_when_faces_are_looked_for_in_another_way(
+    album: Path, photos: Path, run, monkeypatch
+) -> None:
+    """Its level looks otherwise in a new version: the known faces stay, with their names, boxes and embeddings."""
+    import embedder.detection
+
+    before, (*places, rows) = named(album), columns(album)
+    levels = dict(embedder.detection._SETTINGS["centerface"]) | {"balanced": embedder.detection.DetectSettings()}
+    monkeypatch.setattr(embedder.detection, "_SETTINGS", {"centerface": levels})
+    result = run("index", "--album", album, photos)
+    assert result.exit_code == 0, result.stderr
+    assert "was made anew: 6 faces of 5 photos embedded again, names stay" in result.stderr
+    assert usable(album, run) == "sface" and named(album) == before
+    for place, expected in zip(columns(album)[:-1], places, strict=True):
+        np.testing.assert_array_equal(place, expected)
+    assert (columns(album)[-1] * rows).sum(axis=1).min() > 0.999
