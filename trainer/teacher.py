@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.crops import CropsFolder, inner
+from trainer.crops import CropsError, CropsFolder, inner
 from trainer.evaluate import embed_crops
-from trainer.loader import clean_batches
+from trainer.loader import clean_batches, readable_crops
 from trainer.losses.outcome import full_precision
 from trainer.processes import Processes
 from trainer.start import Start
@@ -40,13 +41,14 @@ class Teaching:
     Attributes:
         rows: int64 (N,), the crops, rising.
         blocks: float16 (n, D), unit rows, mapped from files; one after the other they are the teacher's N embeddings.
+            Of a crop that could not be read it is all zeros.
     """
 
     rows: NDArray[np.int64]
     blocks: list[NDArray[np.float16]]
 
     def of(self, rows: NDArray[np.int64], device: torch.device) -> Tensor:
-        """Give the teacher's embeddings of some of the crops: float32 (n, D)."""
+        """Give the teacher's embeddings of some of the crops: float32 (n, D), zeros where it could not read them."""
         places = np.searchsorted(self.rows, rows)
         chosen = [self.blocks[place // _BLOCK][place % _BLOCK] for place in places.tolist()]
         return functional.normalize(torch.from_numpy(np.stack(chosen).astype(np.float32)).to(device))
@@ -58,9 +60,10 @@ def clean_lessons(teaching: Teaching, folder: CropsFolder, device: torch.device)
     Yields:
         (crops float (n, 3, size, size), wanted float32 (n, D), unit rows).
     Raises:
-        trainer.crops.CropsError: if a crop cannot be read.
+        trainer.crops.CropsError: if a crop cannot be read that could be before.
     """
     rows = teaching.rows[:: -(-len(teaching.rows) // _ENOUGH)] if len(teaching.rows) else teaching.rows
+    rows = rows[(teaching.of(rows, torch.device("cpu")) != 0).any(dim=1).numpy()] if len(rows) else rows
     batches = clean_batches(folder, rows, _FITTED_AT_ONCE, lambda crop: inner(crop, folder.settings))
     for number, crops in enumerate(batches):
         some = rows[number * _FITTED_AT_ONCE :][: len(crops)]
@@ -75,11 +78,14 @@ def distillation(embeddings: Tensor, wanted: Tensor, relation_weight: float) -> 
 
     Args:
         embeddings: float (N, D), of any length.
-        wanted: float (N, D), unit rows, the teacher's.
+        wanted: float (N, D), unit rows, the teacher's; rows of zeros, of which it said nothing, do not count.
         relation_weight: r.
     """
     with full_precision(embeddings) as rows:
-        unit = functional.normalize(rows)
+        said = (wanted != 0).any(dim=1)
+        unit, wanted = functional.normalize(rows[said]), wanted[said]
+        if not len(unit):
+            return rows.sum() * 0
         distance = 1 - (unit * wanted).sum(dim=1).mean()
         if relation_weight == 0 or len(unit) < 2:
             return distance
@@ -96,6 +102,7 @@ def teach(
     *,
     bfloat16: bool,
     tell: Callable[[int, int], None],
+    complain: Callable[[str], None] = lambda text: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Teaching | None:
     """Let the teacher embed the crops, as far as it has not yet.
@@ -107,11 +114,10 @@ def teach(
         processes: each takes some of the blocks.
         bfloat16: whether it computes in it.
         tell: called with how many crops are done, and of how many.
+        complain: told of crops that cannot be read; nothing is learned from them.
         stop: asked again and again whether to end; what is done by then is kept in whole blocks.
     Returns:
         What the teacher says; None if it was stopped.
-    Raises:
-        trainer.crops.CropsError: if a crop cannot be read.
     """
     where.mkdir(parents=True, exist_ok=True)
     starts, stopped = range(0, len(rows), _BLOCK), False
@@ -123,7 +129,8 @@ def teach(
                 if stopped := stop():
                     break
                 some = rows[first : min(first + _ASKED_EVERY, start + _BLOCK)]
-                found.append(_embed(teacher, folder, some, processes.device, bfloat16))
+                embed = partial(_embed, teacher, folder, device=processes.device, bfloat16=bfloat16)
+                found.append(_readable_embedded(embed, folder, some, complain))
             if stopped:
                 break
             _write(path, np.concatenate(found).astype(np.float16))
@@ -141,6 +148,25 @@ def _write(path: Path, block: NDArray[np.float16]) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _readable_embedded(
+    embed: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    folder: CropsFolder,
+    rows: NDArray[np.int64],
+    complain: Callable[[str], None],
+) -> NDArray[np.float32]:
+    """Embed crops; a row of zeros for each that cannot be read."""
+    try:
+        return embed(rows)
+    except CropsError:
+        readable, complaints = readable_crops(folder, rows)
+    for complaint in complaints:
+        complain(f"{complaint}. Nothing is learned from it")
+    some = embed(readable)
+    embeddings = np.zeros((len(rows), some.shape[1]), np.float32)
+    embeddings[np.isin(rows, readable)] = some
+    return embeddings
 
 
 def _embed(

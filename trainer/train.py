@@ -182,6 +182,7 @@ class _Course:
             self.processes,
             bfloat16=self.bfloat16,
             tell=lambda done, total: self.report.advance(Progress(done, total, "crops for the teacher")),
+            complain=self._complain,
             stop=self.report.stop,
         )
 
@@ -197,8 +198,7 @@ class _Course:
     def _report_step(self, step: Step, batch: Batch) -> None:
         epoch = batch.at.epoch + 1
         for complaint in batch.unreadable:
-            text = f"{complaint}. Another crop of the same person stands in for it"
-            self.report.event("unreadable", text, step=self.step, epoch=epoch)
+            self.report.event("unreadable", f"{complaint}. Another one stands in for it", step=self.step, epoch=epoch)
         if not step.finite:
             text = f"Step {self.step} is left out: the loss or its gradient was no number."
             self.report.event("skipped", text, step=self.step, epoch=epoch)

@@ -9,7 +9,7 @@ from trainer.crops import read_crops_folder
 from trainer.networks import ARCFACE_TEMPLATE, NetworkSettings, build_network
 from trainer.processes import Processes
 from trainer.start import Start
-from trainer.teacher import distillation, from_template, teach
+from trainer.teacher import clean_lessons, distillation, from_template, teach
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -39,6 +39,33 @@ def test_a_template_is_brought_upon_another():
     matrix = from_template(ARCFACE_TEMPLATE, other)
     moved = np.c_[np.array(ARCFACE_TEMPLATE), np.ones(5)] @ matrix.T
     assert moved == pytest.approx(np.array(other))
+
+
+def test_a_crop_of_which_the_teacher_said_nothing_does_not_count():
+    torch.manual_seed(0)
+    rows, wanted = torch.rand(5, 4), functional.normalize(torch.rand(5, 4))
+    wanted[[1, 4]] = 0
+    rows.requires_grad_()
+    loss = distillation(rows, wanted, 3.0)
+    assert loss.item() == pytest.approx(distillation(rows[[0, 2, 3]], wanted[[0, 2, 3]], 3.0).item())
+    (gradient,) = torch.autograd.grad(loss, rows)
+    assert not gradient[[1, 4]].any() and gradient[[0, 2, 3]].any(dim=1).all()
+    nothing = distillation(rows, wanted * 0, 3.0)
+    assert nothing.item() == 0 and not torch.autograd.grad(nothing, rows)[0].any()
+
+
+def test_a_crop_that_cannot_be_read_costs_no_other(crops, tmp_path):
+    folder, said = read_crops_folder(crops), []
+    folder.path(10).write_bytes(b"no picture")
+    rows = np.arange(3, len(folder))
+    teaching = teach(
+        network(), folder, rows, tmp_path / "t", ALONE, bfloat16=False, tell=lambda *_: None, complain=said.append
+    )
+    assert len(said) == 1 and folder.path(10).name in said[0] and "Nothing is learned from it" in said[0]
+    found = teaching.of(rows, torch.device("cpu"))
+    assert found.norm(dim=1).numpy() == pytest.approx(np.where(rows == 10, 0, 1))
+    lessons = [wanted for _, wanted in clean_lessons(teaching, folder, torch.device("cpu"))]
+    assert torch.equal(torch.cat(lessons), found[rows != 10])
 
 
 def taught(crops, where, start, processes=ALONE, told=None):
