@@ -89,7 +89,7 @@ def _seconds(work: Callable[[], object], compute: Compute) -> float:
 def machine_key(compute: Compute, fingerprint: str) -> str:
     """Name what a measurement holds for: this machine, this torch, and the network of this fingerprint."""
     device = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else _processor()
-    parts = (device, str(compute.lanes), str(compute.dtype), torch.__version__, fingerprint)
+    parts = (device, str(compute.lanes), str(compute.dtype), str(compute.int8), torch.__version__, fingerprint)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 

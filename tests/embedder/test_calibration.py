@@ -63,6 +63,7 @@ def test_it_is_remembered_by_machine_and_network(tmp_path: Path, exact_compute: 
     assert read_calibration(path, key) == found
     assert read_calibration(path, machine_key(replace(exact_compute, lanes=77), "f00d")) is None
     assert read_calibration(path, machine_key(replace(exact_compute, dtype=torch.float16), "f00d")) is None
+    assert read_calibration(path, machine_key(replace(exact_compute, int8=True), "f00d")) is None
     assert [path.name for path in path.parent.iterdir()] == ["machine.json"]
 
 
