@@ -109,6 +109,10 @@ def two(op_type: str, first: str, second: str) -> tuple[onnx.NodeProto, ...]:
 CONSTANT_TENSOR = numpy_helper.from_array(np.float32([[[[3.0]], [[-1.0]], [[0.5]], [[2.0]]]]), "c")
 PADS = numpy_helper.from_array(np.array([0, 1, 2, 0, 0, 3, 0, 4]))  # before each axis, then after each
 NORM = dict.fromkeys(("scale", "shift", "mean", "variance"), (4,))
+LIMITS = tuple(
+    helper.make_node("Constant", [], [name], value=numpy_helper.from_array(np.float32(limit), name))
+    for name, limit in (("least", -0.3), ("most", 0.6))
+)
 
 CASES = {
     "Add, a constant": Case(one("Add", "c"), {"c": (4, 1, 1)}),
@@ -117,6 +121,7 @@ CASES = {
     "AveragePool, default stride": Case(one("AveragePool", kernel_shape=[2, 2])),
     "BatchNormalization": Case(one("BatchNormalization", *NORM, epsilon=0.01), NORM),
     "BatchNormalization of vectors": Case(one("BatchNormalization", *NORM), NORM, shape=(3, 4)),
+    "Clip": Case((*LIMITS, *one("Clip", "least", "most"))),
     "Constant": Case((helper.make_node("Constant", [], ["c"], value=CONSTANT_TENSOR), *one("Mul", "c"))),
     "Conv": Case(one("Conv", "w", "b"), {"w": (5, 4, 3, 2), "b": (5,)}),
     "Conv, strided, padded": Case(one("Conv", "w", pads=[1, 2, 1, 2], strides=[2, 1]), {"w": (5, 4, 3, 3)}),
@@ -204,6 +209,11 @@ def refusal(nodes: Iterable[onnx.NodeProto], folder: Path, **constants: tuple[in
         load_onnx(saved(build(case.nodes, random_constants(case), case), folder))
     assert str(folder / "model.onnx") in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("inputs", [("least",), ("", "most"), ("least", "")])
+def test_a_clip_without_both_limits_is_refused(inputs: tuple[str, ...], tmp_path: Path):
+    assert "Clip without both limits is not known" in refusal((*LIMITS, *one("Clip", *inputs)), tmp_path)
 
 
 def test_every_known_operator_is_tested(tmp_path: Path):
