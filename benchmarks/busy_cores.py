@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.inputs import DATA, Photos, large_photos, wider_photos
+from benchmarks.process_tree import process_tree
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _DONE = re.compile(r"^([\d,]+) of [\d,]+ photos")
@@ -89,20 +90,7 @@ def steady_state(seen: Sequence[tuple[float, int, float]], cores: int) -> dict[s
 
 def tree_seconds(root: int) -> float:
     """Give the CPU seconds that a process and all that it started have used, those that ended included."""
-    children: dict[int, list[int]] = {}
-    used: dict[int, float] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                status = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(int(status[1]), []).append(int(entry.name))
-            used[int(entry.name)] = sum(map(int, status[11:15])) / _TICKS
-    tree = [root]
-    for process in tree:
-        tree += children.get(process, [])
-    return sum(used.get(process, 0.0) for process in tree)
+    return sum(sum(map(int, fields[11:15])) for fields in process_tree(root).values()) / _TICKS
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.process_tree import process_tree
+
 _EVERY = 0.2  # seconds between two looks
 _SIDE = 64
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -82,18 +84,7 @@ def measure(photos: Path, album: Path, count: int) -> dict[str, object]:
 
 def tree_memory(root: int) -> list[float]:
     """Give the resident MB of a process, then those of all that it started."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                status = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(int(status[1]), []).append(int(entry.name))
-    tree = [root]
-    for process in tree:
-        tree += children.get(process, [])
-    return [_resident(process) for process in tree]
+    return [_resident(process) for process in process_tree(root)] or [0.0]
 
 
 def _resident(process: int) -> float:

@@ -130,7 +130,7 @@ def teach(
                     break
                 some = rows[first : min(first + _ASKED_EVERY, start + _BLOCK)]
                 embed = partial(_embed, teacher, folder, device=processes.device, bfloat16=bfloat16)
-                found.append(_readable_embedded(embed, folder, some, complain))
+                found.append(_readable_embedded(embed, folder, some, teacher.settings.dimension, complain))
             if stopped:
                 break
             _write(path, np.concatenate(found).astype(np.float16))
@@ -154,6 +154,7 @@ def _readable_embedded(
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]],
     folder: CropsFolder,
     rows: NDArray[np.int64],
+    dimension: int,
     complain: Callable[[str], None],
 ) -> NDArray[np.float32]:
     """Embed crops; a row of zeros for each that cannot be read."""
@@ -163,9 +164,9 @@ def _readable_embedded(
         readable, complaints = readable_crops(folder, rows)
     for complaint in complaints:
         complain(f"{complaint}. Nothing is learned from it")
-    some = embed(readable)
-    embeddings = np.zeros((len(rows), some.shape[1]), np.float32)
-    embeddings[np.isin(rows, readable)] = some
+    embeddings = np.zeros((len(rows), dimension), np.float32)
+    if len(readable):
+        embeddings[np.isin(rows, readable)] = embed(readable)
     return embeddings
 
 

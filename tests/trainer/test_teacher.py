@@ -54,7 +54,10 @@ def test_a_crop_of_which_the_teacher_said_nothing_does_not_count():
     assert nothing.item() == 0 and not torch.autograd.grad(nothing, rows)[0].any()
 
 
-def test_a_crop_that_cannot_be_read_costs_no_other(crops, tmp_path):
+@pytest.mark.parametrize("at_once", [1, 4, 128])
+def test_a_crop_that_cannot_be_read_costs_no_other(crops, tmp_path, monkeypatch, at_once):
+    """Nor if all that are embedded at once cannot be read."""
+    monkeypatch.setattr(teacher, "_ASKED_EVERY", at_once)
     folder, said = read_crops_folder(crops), []
     folder.path(10).write_bytes(b"no picture")
     rows = np.arange(3, len(folder))
