@@ -3,6 +3,7 @@
     visavis crops ../shared/data/lfw-dev/images --network dlib --face central --out CROPS
     python -m benchmarks.training_gains CROPS --out FOLDER --experiment improve-dlib [--seed 0 --seed 1 --seed 2]
                                         [--epochs 3] [--people-folder ../shared/data/photos/dlib/johns]
+    python -m benchmarks.training_gains CROPS --measure RUN/last.safetensors [--space dlib]    # nothing is trained
 
 Each experiment is one command, ``EXPERIMENTS``; its runs lie in FOLDER and go on where they were interrupted. Measured
 are the weights that it began with and the best ones that came out, on the people of CROPS that are held out: all pairs
@@ -155,7 +156,10 @@ def main() -> None:
     """Read the command line, train, measure, print."""
     parser = argparse.ArgumentParser(description="Measure what training gives on people who were not trained on.")
     parser.add_argument("crops", type=Path, help="made by `visavis crops`")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the runs")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--out", type=Path, metavar="FOLDER", help="of the runs")
+    wanted.add_argument("--measure", type=Path, action="append", metavar="FILE", help="weights; repeatable")
+    parser.add_argument("--space", default="sface", help="with --measure: the network whose likeness counts")
     parser.add_argument("--experiment", choices=sorted(EXPERIMENTS), default="improve-dlib")
     parser.add_argument("--seed", type=int, action="append", help="of a run; give several for the spread (default: 0)")
     parser.add_argument("--epochs", type=int, default=3)
@@ -174,6 +178,10 @@ def main() -> None:
             result[f"nearest is right, {path.name}"] = nearest_is_right(embed(weights, folder.settings, faces), persons)
         return result
 
+    if options.measure:
+        for weights in options.measure:
+            print(json.dumps({"weights": str(weights), "figures": figures(weights, options.space)}), flush=True)
+        return
     runs = []
     for seed in options.seed or [0]:
         run = options.out / f"{options.experiment}-{seed}"
