@@ -27,6 +27,14 @@ class Triplets(NamedTuple):
     negatives: Tensor
 
 
+class Comparisons(NamedTuple):
+    """Triplets, and how similar each face is to the other two: float (T,) each."""
+
+    triplets: Triplets
+    same_similarities: Tensor
+    different_similarities: Tensor
+
+
 class Pairs(NamedTuple):
     """Row numbers, int64 (2, P) and (2, Q), the lower row of a pair first; each pair stands once."""
 
@@ -72,7 +80,6 @@ def hardest_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
     return Triplets(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-@torch.no_grad()
 def semihard_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
     """Take all anchor-positive pairs, and for each the most similar stranger that is farther than the positive.
 
@@ -85,24 +92,35 @@ def semihard_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
         A triplet for each ordered pair of one person's faces, by anchor, then by positive; none if there
         is only one person. The work grows with pairs times faces.
     """
+    return semihard_comparisons(embeddings, labels).triplets
+
+
+@torch.no_grad()
+def semihard_comparisons(embeddings: Tensor, labels: Tensor) -> Comparisons:
+    """Give the triplets of ``semihard_triplets`` with their similarities, which are known when they are chosen."""
     check_batch(embeddings, labels)
-    found = [Triplets(*(labels.new_empty(0) for _ in range(3)))]
-    for rows, similarities, same in _blocks(embeddings, labels):
-        strangers = _only(~same, similarities, -math.inf)
-        most, hardest = _largest(strangers)
-        anchors, positives = torch.nonzero(_except_oneself(same, rows, False), as_tuple=True)
-        some = most[anchors] > -math.inf
-        anchors, positives = anchors[some], positives[some]
-        negatives = hardest[anchors]
-        # Where the most similar stranger is farther than the positive, it is the one; the others are searched for.
+    none, unknown = labels.new_empty(0), embeddings.new_empty(0)
+    found = [(none, none, none, unknown, unknown)]
+    all_anchors, all_positives, first = _same_person(labels)
+    for rows, similarities in _products(embeddings):
+        own = slice(first[rows.start], first[rows.stop])
+        anchors, positives = all_anchors[own] - rows.start, all_positives[own]
         limits = similarities[anchors, positives]
-        hard = torch.nonzero(most[anchors] >= limits).squeeze(1)
+        strangers = similarities.index_put_((anchors, positives), limits.new_full((), -math.inf))
+        most, hardest = _largest(strangers)
+        chosen = (anchors + rows.start != positives) & (most[anchors] > -math.inf)
+        anchors, positives, limits = anchors[chosen], positives[chosen], limits[chosen]
+        negatives, different = hardest[anchors], most[anchors]
+        # Where the most similar stranger is farther than the positive, it is the one; the others are searched for.
+        hard = torch.nonzero(different >= limits).squeeze(1)
         for some in hard.split(max(1, _BLOCK // len(embeddings))):  # type: ignore[no-untyped-call]
-            candidates = strangers[anchors[some]]
-            best, columns = _largest(_only(candidates < limits[some].unsqueeze(1), candidates, -math.inf))
-            negatives[some] = torch.where(best > -math.inf, columns, negatives[some])
-        found.append(Triplets(anchors + rows.start, positives, negatives))
-    return Triplets(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+            below, columns = _largest_below(strangers.index_select(0, anchors[some]), limits[some])
+            there = below > -math.inf
+            negatives[some] = torch.where(there, columns, negatives[some])
+            different[some] = torch.where(there, below, different[some])
+        found.append((anchors + rows.start, positives, negatives, limits, different))
+    anchors, positives, negatives, same, different = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return Comparisons(Triplets(anchors, positives, negatives), same, different)
 
 
 @torch.no_grad()
@@ -167,10 +185,30 @@ def check_batch(embeddings: Tensor, labels: Tensor) -> None:
 
 def _blocks(embeddings: Tensor, labels: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yield a range of rows, their dot products with all faces (R, N), and whose person is the same (R, N)."""
+    for rows, products in _products(embeddings):
+        yield rows, products, labels[rows].unsqueeze(1) == labels
+
+
+def _products(embeddings: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Yield a range of rows, and their dot products with all faces (R, N)."""
     step = max(1, _BLOCK // max(1, len(embeddings)))
     for start in range(0, len(embeddings), step):
         rows = slice(start, min(start + step, len(embeddings)))
-        yield rows, embeddings[rows] @ embeddings.T, labels[rows].unsqueeze(1) == labels
+        yield rows, embeddings[rows] @ embeddings.T
+
+
+def _same_person(labels: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+    """List all ordered pairs of one person's faces, each with itself too, without comparing all labels with all.
+
+    Returns:
+        (int64 (T,) rows, rising; int64 (T,) the other row, rising for each; for each row where its pairs begin, and T).
+    """
+    _, people, counts = torch.unique(labels, return_inverse=True, return_counts=True)
+    by_person, first_of_person = people.argsort(stable=True), counts.cumsum(0) - counts
+    times = counts[people]
+    rows, ends = torch.repeat_interleave(times), times.cumsum(0)
+    place = torch.ones_like(rows).cumsum(0) - 1 - (ends - times)[rows]
+    return rows, by_person[first_of_person[people[rows]] + place], [0, *ends.tolist()]
 
 
 def _largest(block: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,6 +238,19 @@ def _smallest(block: Tensor) -> tuple[Tensor, Tensor]:
         return values, columns
     values, columns = _largest(block.neg_())
     return -values, columns
+
+
+def _largest_below(block: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the largest value of each row of (R, N) below its limit (R,), -inf if there is none, and its first column.
+
+    A value below has a negative difference, and of negative numbers' bits, read as an integer, those of the one
+    nearest to zero are the smallest: so a subtraction and one search do what a comparison, a choice and a search
+    would. Values that differ by less than the difference can tell count as equal.
+    """
+    bits = torch.int64 if block.dtype == torch.float64 else torch.int32
+    _, columns = _largest((block - limits.unsqueeze(1)).view(bits).bitwise_not_())
+    values = block.gather(1, columns.unsqueeze(1)).squeeze(1)
+    return _only(values < limits, values, -math.inf), columns
 
 
 def _only(chosen: Tensor, block: Tensor, elsewhere: float) -> Tensor:

@@ -169,3 +169,33 @@ def test_wrong_arguments(mine):
         mine(torch.zeros(4), torch.zeros(4, dtype=torch.int64))
     with pytest.raises(ValueError, match=r"int64, the number of a person each, not torch\.float32"):
         mine(torch.zeros(4, 2), torch.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("narrow", [4, 1024])
+def test_the_largest_value_below_a_limit(monkeypatch, dtype, narrow):
+    """As its definition says, for negative values, ties, an exact hit of the limit, and rows without any."""
+    monkeypatch.setattr(mining, "_NARROW", narrow)
+    generator = torch.Generator().manual_seed(3)
+    block = torch.randint(-4, 5, (200, 70), generator=generator).to(dtype) / 8
+    block[torch.rand(block.shape, generator=generator) < 0.3] = -torch.inf
+    limits = torch.randint(-5, 6, (200,), generator=generator).to(dtype) / 8
+    limits[:3] = torch.tensor([-1.0, 0.0, 1.0], dtype=dtype)
+    block[3] = -torch.inf
+    values, columns = mining._largest_below(block, limits)
+    for row, limit, value, column in zip(
+        block.tolist(), limits.tolist(), values.tolist(), columns.tolist(), strict=True
+    ):
+        below = [x for x in row if -torch.inf < x < limit]
+        assert value == max(below, default=-torch.inf)
+        assert not below or column == row.index(value)
+    assert -torch.inf in values
+
+
+def test_pairs_of_one_person_are_listed_by_row():
+    rows, others, first = mining._same_person(torch.tensor([7, -2, 7, 5, 7, -2]))
+    expected = [(0, 0), (0, 2), (0, 4), (1, 1), (1, 5), (2, 0), (2, 2), (2, 4), (3, 3)]
+    expected += [(4, 0), (4, 2), (4, 4), (5, 1), (5, 5)]
+    assert list(zip(rows.tolist(), others.tolist(), strict=True)) == expected
+    assert first == [0, 3, 5, 8, 9, 12, 14]
+    assert mining._same_person(torch.empty(0, dtype=torch.int64))[2] == [0]
