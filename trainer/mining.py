@@ -69,15 +69,21 @@ def hardest_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
     Raises:
         ValueError: if ``labels`` is not one label for each row of ``embeddings``.
     """
+    return Triplets(*hardest_rows(embeddings, labels))
+
+
+@torch.no_grad()
+def hardest_rows(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Give the triplets of ``hardest_triplets`` as one tensor, int64 (3, T)."""
     check_batch(embeddings, labels)
-    found = [Triplets(*(labels.new_empty(0) for _ in range(3)))]
+    found = []
     for rows, similarities, same in _blocks(embeddings, labels):
         _except_oneself(similarities, rows, math.inf)
         least, positives = _smallest(_only(same, similarities, math.inf))
         most, negatives = _largest(_only(~same, similarities, -math.inf))
         whole = torch.nonzero((least < math.inf) & (most > -math.inf)).squeeze(1)
-        found.append(Triplets(whole + rows.start, positives[whole], negatives[whole]))
-    return Triplets(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        found.append(torch.stack([whole + rows.start, positives[whole], negatives[whole]]))
+    return found[0] if len(found) == 1 else torch.cat([labels.new_empty((3, 0)), *found], dim=1)
 
 
 def semihard_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainer.losses.outcome import Average, Outcome, add_rows, cosines_at, full_precision, select_rows
-from trainer.mining import hardest_triplets
+from trainer.mining import hardest_rows
 
 _SMALLEST = 1e-12  # no length or distance is divided by less
 
@@ -71,25 +71,24 @@ class _MinedLoss(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, labels: Tensor, settings: BatchHard) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SMALLEST)
         unit = rows / length
-        triplets = torch.stack(hardest_triplets(unit, labels))
-        anchor, positive, negative = select_rows(unit, triplets).unbind()
-        from_partner, from_stranger = anchor - positive, anchor - negative
-        to_partner = torch.linalg.vector_norm(from_partner, dim=1, keepdim=True)
-        to_stranger = torch.linalg.vector_norm(from_stranger, dim=1, keepdim=True)
-        violations = to_partner - to_stranger
+        triplets = hardest_rows(unit, labels)
+        compared = select_rows(unit, triplets)
+        apart = compared[:1] - compared[1:]  # from the partner, and from the stranger
+        distances = torch.linalg.vector_norm(apart, dim=2)
+        violations = distances[0] - distances[1]
         losses, slopes = settings.penalty(violations)
         # With a soft margin every triplet has a loss: active are those whose stranger is nearer.
         active = ((losses if settings.margin is not None else violations) > 0).sum()
         count = active.clamp_min(1) if settings.average == "active" else max(1, len(losses))
         # d(a, p) changes with a by (a - p) / d(a, p), with p by the opposite; the same for n, with the other sign.
-        from_partner *= slopes / to_partner.clamp_min(_SMALLEST)
-        from_stranger *= slopes / to_stranger.clamp_min(_SMALLEST)
+        apart *= (slopes / (distances.clamp_min(_SMALLEST) * count)).unsqueeze(2)
+        from_partner, from_stranger = apart
         pulls = torch.stack([from_partner - from_stranger, -from_partner, from_stranger])
-        gradient = add_rows(pulls, triplets, len(rows)) / count
+        gradient = add_rows(pulls, triplets, len(rows))
         along = (gradient * unit).sum(dim=1, keepdim=True)
         ctx.save_for_backward((gradient - along * unit) / length)
         share = active / max(1, len(losses))
-        same, different = cosines_at(to_partner.squeeze(1)), cosines_at(to_stranger.squeeze(1))
+        same, different = cosines_at(distances)
         ctx.mark_non_differentiable(share, same, different)
         loss = losses.sum() / count if len(losses) else rows.sum() * 0  # NaN, if an embedding is no number
         return loss, share, same, different
