@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.grouping_crowds import CROWD, KNOWN, STRANGER, Mixture, joined, photos_of_some_people, some_photos
+from benchmarks.grouping_crowds import measure as measure_crowds
 from benchmarks.grouping_growth import measure as measure_growth
 from benchmarks.grouping_large import measure as measure_size
 from benchmarks.grouping_peers import thresholds
@@ -53,3 +55,21 @@ def test_a_size_is_measured_either_way() -> None:
     for by_cells in (False, True):
         figures = measure_size(2000, by_cells=by_cells)
         assert figures["BCubed F"] > 0.95 and figures["faces"] == 2000 and len(figures["CPU s"]) == 4
+
+
+def test_crowds_stand_among_known_faces_as_people_of_their_own() -> None:
+    embeddings, people = _faces(300)
+    known = Mixture(embeddings, np.ones(300), np.arange(300), np.full(300, KNOWN), people.astype(np.int64))
+    rng = np.random.default_rng(0)
+    embeddings_of_crowd, _ = _faces(40)
+    strangers = STRANGER + np.arange(40)
+    crowd = Mixture(embeddings_of_crowd, np.full(40, 0.02), np.arange(40) // 5, np.full(40, CROWD), strangers)
+    some = photos_of_some_people(known, photos=60, least=2, rng=rng)
+    assert len(some.people) >= 60 and np.unique(some.people, return_counts=True)[1].min() >= 2
+    mixed = joined(joined(some, some_photos(crowd, 2, rng)), some_photos(crowd, 3, rng))
+    assert (mixed.kinds == CROWD).sum() == 25 and len(np.unique(mixed.people[mixed.kinds == CROWD])) == 25
+    assert len(np.unique(mixed.photos)) == len(some.photos) + 5
+    alike, distrusted = measure_crowds(mixed, "sface")
+    assert alike["crowd"] == distrusted["crowd"] == 25
+    assert alike["threshold"] == distrusted["threshold"] and alike["known_bcubed_f"] > 0.9
+    assert distrusted["crowd_grouped"] <= alike["crowd_grouped"]

@@ -33,14 +33,15 @@ def measure_clustering(faces: CentralFaces, network: str) -> tuple[dict[str, Any
     started = time.monotonic()
     found_lists = new_lists(faces.embeddings)
     lists = found_lists.neighbours, found_lists.similarities
-    chosen = cluster_faces(*lists, facts, settings)
+    chosen = cluster_faces(*lists, facts, settings, qualities=faces.qualities)
     seconds = time.monotonic() - started
     found = clustering_figures(people, chosen.labels)
     clicks = clicks_to_clean(people, chosen.labels)
     sweep = []
     for offset in _SWEEP:
         threshold = chosen.threshold.similarity + offset
-        other = clustering_figures(people, cluster_faces(*lists, facts, replace(settings, threshold=threshold)).labels)
+        swept = replace(settings, threshold=threshold)
+        other = clustering_figures(people, cluster_faces(*lists, facts, swept, qualities=faces.qualities).labels)
         sweep.append((threshold, other.bcubed.f, other.pairwise.f))
     curve = np.array(sweep)
     figures = {

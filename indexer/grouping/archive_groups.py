@@ -60,7 +60,7 @@ def group_archive(archive: Archive, *, wrong_share_factor: float = 1.0) -> Archi
     settings = settings_for(archive.album.model, wrong_share_factor, embeddings=archive.embeddings)
     faces = archive.faces
     neighbours, similarities = album_lists(archive.album, faces.face_ids[rows], faces.embeddings[rows])
-    background, threshold = calibrate(neighbours, similarities, facts, settings)
+    background, threshold = calibrate(neighbours, similarities, facts, settings, faces.qualities[rows])
     if threshold.evidence is Evidence.PRIOR:
         threshold = replace(threshold, similarity=stepped(threshold.similarity, wrong_share_factor))
     found = cluster_faces(neighbours, similarities, facts, settings, calibrated=(background, threshold))

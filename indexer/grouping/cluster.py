@@ -2,7 +2,8 @@
 
 First a rough grouping at the network's usual threshold shows which neighbours are strangers; their similarity is each
 face's background (``neighbour_graph``) and gives the album's threshold (``link_threshold``). Then pairs above it, with
-the background taken off, are grouped by the map equation (``map_equation``). Facts hold in both groupings.
+the background taken off, are grouped by the map equation (``map_equation``); the background of poor faces is raised for
+that. Facts hold in both groupings.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from indexer.grouping.neighbour_graph import (
     Background,
     Pairs,
     check_lists,
+    distrust_poor_faces,
     measure_background,
     no_background,
     similar_pairs,
@@ -72,6 +74,7 @@ def cluster_faces(
     facts: Facts,
     settings: ClusterSettings,
     *,
+    qualities: Floats | None = None,
     calibrated: tuple[Background, LinkThreshold] | None = None,
 ) -> Clustering:
     """Group faces that show one person.
@@ -82,12 +85,13 @@ def cluster_faces(
         similarities: float32 (N, k), cosine.
         facts: what is known for certain; it holds in the result without exception.
         settings: the network's usual threshold, and how strict to be.
-        calibrated: what ``calibrate`` gave, if it has been asked already.
+        qualities: float (N,), 0 to 1: poor faces are linked by a greater similarity only. None: all faces are good.
+        calibrated: what ``calibrate`` gave, if it has been asked already; ``qualities`` are in it.
     Raises:
         ValueError: if shapes or numbers are wrong, or if facts contradict each other: names the two rows.
     """
     units = join_units(facts, len(neighbours))
-    background, threshold = calibrated or _calibrate(neighbours, similarities, facts, units, settings)
+    background, threshold = calibrated or _calibrate(neighbours, similarities, facts, units, settings, qualities)
     pairs = similar_pairs(neighbours, similarities, background, threshold.similarity)
     groups = find_communities(*_unit_graph(pairs, facts, units), seed=settings.seed)
     labels = _number(groups[units.unit])
@@ -95,10 +99,14 @@ def cluster_faces(
 
 
 def calibrate(
-    neighbours: Ints | Nodes, similarities: npt.NDArray[np.float32], facts: Facts, settings: ClusterSettings
+    neighbours: Ints | Nodes,
+    similarities: npt.NDArray[np.float32],
+    facts: Facts,
+    settings: ClusterSettings,
+    qualities: Floats | None = None,
 ) -> tuple[Background, LinkThreshold]:
     """Measure the backgrounds of an album and choose its threshold: the first half of ``cluster_faces``."""
-    return _calibrate(neighbours, similarities, facts, join_units(facts, len(neighbours)), settings)
+    return _calibrate(neighbours, similarities, facts, join_units(facts, len(neighbours)), settings, qualities)
 
 
 def _calibrate(
@@ -107,16 +115,18 @@ def _calibrate(
     facts: Facts,
     units: Units,
     settings: ClusterSettings,
+    qualities: Floats | None,
 ) -> tuple[Background, LinkThreshold]:
     check_lists(neighbours, similarities)
     nothing = no_background(len(neighbours))
     pairs = similar_pairs(neighbours, similarities, nothing, settings.prior)
     groups = find_communities(*_unit_graph(pairs, facts, units), seed=settings.seed, passes=0)[units.unit]
     background = measure_background(neighbours, similarities, groups)
+    trusted = background if qualities is None else distrust_poor_faces(background, qualities, settings.prior)
     if settings.threshold is not None:
-        return background, LinkThreshold(settings.threshold, Evidence.GIVEN, float("nan"))
+        return trusted, LinkThreshold(settings.threshold, Evidence.GIVEN, float("nan"))
     prior, share = settings.prior, settings.wrong_share
-    return background, choose_threshold(
+    return trusted, choose_threshold(
         neighbours, similarities, background, prior=prior, wrong_share=share, photo=facts.photo
     )
 

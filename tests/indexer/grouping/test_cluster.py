@@ -64,11 +64,12 @@ def test_facts_hold_without_exception(data: st.DataObject) -> None:
     for row in data.draw(st.lists(face, max_size=4)):
         person[row] = data.draw(st.integers(0, 1))
     facts = Facts(photo, np.array(same, np.int64).reshape(-1, 2), np.array(different, np.int64).reshape(-1, 2), person)
+    qualities = np.array(data.draw(st.lists(st.sampled_from([0.0, 0.3, 0.9]), min_size=count, max_size=count)))
     one_person = _joined(facts)
     impossible = any(len(set(person[whole]) - {-1}) > 1 for whole in one_person)
     impossible |= any(one_person[a][b] for a, b in different)
     try:
-        labels = cluster_faces(*_lists(embeddings), facts, SETTINGS).labels
+        labels = cluster_faces(*_lists(embeddings), facts, SETTINGS, qualities=qualities).labels
     except ValueError:
         assert impossible
         return
@@ -180,3 +181,24 @@ def test_facts_that_contradict_each_other_are_refused_by_name() -> None:
     facts = Facts(np.full(3, -1), pairs[0], pairs[1], np.full(3, -1))
     with pytest.raises(ValueError, match=r"0 and 2|2 and 0"):
         cluster_faces(*_lists(embeddings), facts, SETTINGS)
+
+
+def test_poor_faces_are_linked_by_a_greater_similarity_only() -> None:
+    """Two pairs of one similarity, a little above the threshold: the poor one stays apart, the good one does not."""
+    angle = np.arccos(0.55)
+    rows = np.zeros((24, 32))
+    rows[np.arange(20), np.arange(20)] = 1  # strangers to all
+    for pair, axis in ((20, 20), (22, 22)):
+        rows[pair, axis] = 1
+        rows[pair + 1, axis : axis + 2] = np.cos(angle), np.sin(angle)
+    qualities = np.full(24, 0.8)
+    qualities[22:] = 0.1
+    embeddings, facts = rows.astype(np.float32), no_facts(24)
+    given = replace(SETTINGS, threshold=0.5)
+    alike = cluster_faces(*_lists(embeddings), facts, given).labels
+    assert alike[20] == alike[21] >= 0 and alike[22] == alike[23] >= 0
+    found = cluster_faces(*_lists(embeddings), facts, given, qualities=qualities).labels
+    assert found[20] == found[21] >= 0 and found[22] == found[23] == -1
+    first = calibrate(*_lists(embeddings), facts, given, qualities)
+    again = cluster_faces(*_lists(embeddings), facts, given, calibrated=first).labels
+    assert (again == found).all()

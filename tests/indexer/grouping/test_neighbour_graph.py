@@ -11,6 +11,7 @@ from indexer.grouping.neighbour_graph import (
     STRANGERS,
     Background,
     check_lists,
+    distrust_poor_faces,
     excess_histogram,
     measure_background,
     no_background,
@@ -48,6 +49,21 @@ def test_a_face_with_too_few_strangers_has_no_background() -> None:
     neighbours, similarities, _ = _lists(30, MIN_STRANGERS)
     found = measure_background(neighbours, similarities, np.arange(30))
     assert not found.known.any() and np.isnan(found.level) and (found.offset == 0).all()
+
+
+def test_the_background_of_poor_faces_is_raised_and_that_of_others_is_not() -> None:
+    """The median is .9, so that .3 is enough; .15 lacks half of it."""
+    before = Background(np.array([0.1, -0.1, 0.0, 0.0, 0.2]), np.ones(5, bool), 0.3, 0.1)
+    after = distrust_poor_faces(before, np.array([0.0, 0.15, 0.9, 1.0, 0.95], np.float32), prior=0.5)
+    assert after.offset == pytest.approx([0.1 + 0.3, -0.1 + 0.15, 0.0, 0.0, 0.2], abs=1e-6)
+    assert (after.level, after.spread) == (before.level, before.spread)
+
+
+def test_where_all_faces_are_poor_none_is_distrusted() -> None:
+    before = no_background(5)
+    assert (distrust_poor_faces(before, np.array([0.04, 0.05, 0.06, 0.05, 0.1]), prior=0.5).offset == 0).all()
+    assert (distrust_poor_faces(before, np.zeros(5), prior=0.5).offset == 0).all()
+    assert len(distrust_poor_faces(no_background(0), np.empty(0), prior=0.5).offset) == 0
 
 
 def test_pairs_above_a_threshold_come_once_with_what_is_above() -> None:
