@@ -2,10 +2,10 @@
 
 python -m benchmarks.grouping_quality NETWORK=FACES.npz... [--peers]
 
-FACES.npz holds ``embeddings`` (N, D) and ``labels`` (N,), as ``benchmarks.hard_copies`` writes it. One JSON line for
-each file and way to share photos: none, at random, or with the most similar stranger (``benchmarks.shared_photos``);
-``chosen`` is the threshold that the tool chooses, ``best`` that of a sweep. ``--peers`` adds a line for each
-peer and setting; it needs `make bench-env`, and 20 minutes.
+FACES.npz holds ``embeddings`` (N, D), ``labels`` and ``qualities`` (N,), as ``benchmarks.hard_copies`` writes it. One
+JSON line for each file and way to share photos: none, at random, or with the most similar stranger
+(``benchmarks.shared_photos``); ``chosen`` is the threshold that the tool chooses, ``best`` that of a sweep. ``--peers``
+adds a line for each peer and setting; it needs `make bench-env`, and a minute.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from trainer.metrics import clustering_figures
 _SWEEP = np.linspace(-0.15, 0.15, 13)  # shares of the distance from the chosen threshold to a cosine of 1
 
 
-def measure(network: str, embeddings: np.ndarray, people: np.ndarray) -> Iterator[dict[str, Any]]:
+def measure(
+    network: str, embeddings: np.ndarray, people: np.ndarray, qualities: np.ndarray | None = None
+) -> Iterator[dict[str, Any]]:
     """Group under each way to share photos."""
     found = new_lists(embeddings)
     lists = found.neighbours, found.similarities
@@ -46,7 +49,7 @@ def measure(network: str, embeddings: np.ndarray, people: np.ndarray) -> Iterato
         facts = Facts(photo, nothing.same, nothing.different, nothing.person)
 
         def figures(threshold: float | None, facts: Facts = facts) -> dict[str, float]:
-            found = cluster_faces(*lists, facts, replace(settings, threshold=threshold))
+            found = cluster_faces(*lists, facts, replace(settings, threshold=threshold), qualities=qualities)
             right = clustering_figures(people, found.labels)
             return {
                 "threshold": round(found.threshold.similarity, 4),
@@ -84,10 +87,11 @@ def main() -> None:
         network, _, path = item.partition("=")
         with np.load(path) as stored:
             embeddings, people = stored["embeddings"].astype(np.float32), stored["labels"].astype(np.int64)
-        ways = [measure, measure_peers] if options.peers else [measure]
-        for way in ways:
-            for line in way(network, embeddings, people):
-                print(json.dumps({"network": network, "faces": Path(path).stem} | line), flush=True)
+            qualities = stored["qualities"]
+        lines = measure(network, embeddings, people, qualities)
+        peers = measure_peers(network, embeddings, people) if options.peers else ()
+        for line in chain(lines, peers):
+            print(json.dumps({"network": network, "faces": Path(path).stem} | line), flush=True)
 
 
 if __name__ == "__main__":
