@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from indexer.archive import Archive
-    from indexer.grouping.archive_groups import ArchiveGroups
     from indexer.grouping.changes import Changes
     from indexer.grouping.groups import Groups
     from indexer.grouping.link_threshold import LinkThreshold
@@ -43,59 +42,26 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
       visavis cluster
       visavis cluster --stricter
     """
-    from indexer.album import open_album, writing
+    from indexer.album import open_album
     from indexer.answers import face_lines, shown_rows
-    from indexer.archive import read_archive
-    from indexer.grouping.archive_groups import group_archive
+    from indexer.grouping.album_grouping import group_album
     from indexer.grouping.changes import changes
+    from indexer.locks import writing
 
     started = time.monotonic()
     opened = open_album(album)
     with writing(album):
-        archive = read_archive(opened)
-        found = group_archive(archive, wrong_share_factor=2.0 ** (looser - stricter))
-        former, groups = _remember(archive, found)
+        made = group_album(opened, wrong_share_factor=2.0 ** (looser - stricter))
+    archive, groups = made.archive, made.groups
     if as_json:
         print_json(face_lines(archive, groups.groups, shown_rows(archive)))
     else:
         _print_largest(archive, groups.groups)
-    if former.any():
-        _say_changes(changes(former, groups.groups, (archive.persons >= 0) | (groups.proposed >= 0)))
+    if made.former.any():
+        _say_changes(changes(made.former, groups.groups, (archive.persons >= 0) | (groups.proposed >= 0)))
     _say_proposals(archive, groups.proposed)
     _say_summary(archive, groups, time.monotonic() - started)
-    _say_threshold(found.clustering.threshold)
-
-
-def _remember(archive: Archive, found: ArchiveGroups) -> tuple[np.ndarray, Groups]:
-    """Number the new groups and write them with the proposals: (the former groups, int64 (N,); the new ones)."""
-    import numpy as np
-
-    from indexer.answers import save_groups
-    from indexer.grouping.groups import FILE_NAME, Groups, keep_numbers, read_groups
-    from indexer.grouping.proposals import propose
-
-    faces = archive.faces.face_ids
-    before = read_groups(archive.album.index / FILE_NAME)
-    former = before.of(faces)
-    labels = np.full(len(faces), -1, np.int64)
-    labels[found.rows] = np.where(found.owner >= 0, -1, found.clustering.labels)
-    numbers = keep_numbers(labels, former, before.next_number)
-    proposed, sureness = propose(archive, found)
-    chance, offset = np.zeros(len(faces), np.float32), np.zeros(len(faces), np.float32)
-    chance[found.rows], offset[found.rows] = found.chance, found.offset
-    groups = Groups(
-        face_ids=faces,
-        groups=numbers,
-        proposed=proposed,
-        sureness=sureness,
-        chance=chance,
-        offset=offset,
-        next_number=max(before.next_number, int(numbers.max(initial=0)) + 1),
-        threshold=found.clustering.threshold.similarity,
-        spread=found.spread,
-    )
-    save_groups(archive, groups, faces[found.links])
-    return former, groups
+    _say_threshold(made.threshold)
 
 
 def _print_largest(archive: Archive, groups: np.ndarray) -> None:

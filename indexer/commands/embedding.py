@@ -68,7 +68,7 @@ def add_photos(
     """
     from embedder.file_list import FileList
     from embedder.scan import scan
-    from indexer.album import writing
+    from indexer.locks import writing
 
     files = FileList(scan(roots))
     if not len(files):

@@ -30,12 +30,13 @@ def undo(album: Path, as_json: bool) -> None:
     Example:
       visavis undo
     """
-    from indexer.album import open_album, writing
+    from indexer.album import open_album
     from indexer.grouping.regrouping import put_back
+    from indexer.locks import changing_groups
     from indexer.people import PeopleStore
 
     opened = open_album(album)
-    with writing(album):
+    with changing_groups(opened):
         with PeopleStore(opened.people) as store:
             action = store.undo()
         assert action.undoes is not None, "an undo undoes an action"

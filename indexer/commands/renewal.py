@@ -72,7 +72,8 @@ def renew_album(
         None if there is nothing to do: no album yet, or it has this model already.
     """
     from embedder.model import choose_model
-    from indexer.album import open_album, require_detection, writing
+    from indexer.album import open_album, require_detection
+    from indexer.locks import writing
 
     if not (root / "album.json").exists():
         return None

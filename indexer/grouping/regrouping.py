@@ -1,4 +1,8 @@
-"""Change groups at once, as a human said, without grouping the album anew; and back, when that is undone."""
+"""Change groups at once, as a human said, without grouping the album anew; and back, when that is undone.
+
+The caller holds the lock of the groups (``indexer.locks.changing_groups``), from before it reads them or says anything:
+what was said is written first, and nobody must see it with groups that do not know it, and write them.
+"""
 
 from __future__ import annotations
 
