@@ -205,6 +205,7 @@ def _groups_of(groups: Groups, face_ids: np.ndarray) -> Groups:
         sureness=groups.sureness[stay],
         chance=groups.chance[stay],
         offset=groups.offset[stay],
+        formerly=groups.formerly[stay],
     )
 
 

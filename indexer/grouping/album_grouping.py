@@ -10,7 +10,7 @@ from indexer.album import Album
 from indexer.answers import save_groups
 from indexer.archive import Archive, read_archive, read_people
 from indexer.grouping.archive_groups import ArchiveGroups, group_archive
-from indexer.grouping.groups import FILE_NAME, Groups, keep_numbers, read_groups
+from indexer.grouping.groups import FILE_NAME, Groups, keep_numbers, read_groups, remember
 from indexer.grouping.link_threshold import LinkThreshold
 from indexer.grouping.proposals import propose
 from indexer.locks import changing_groups
@@ -74,7 +74,8 @@ def _numbered(archive: Archive, proposed: _Proposed, before: Groups) -> Groups:
     faces, found = archive.faces.face_ids, proposed.found
     labels = np.full(len(faces), -1, np.int64)
     labels[found.rows] = np.where(found.owner >= 0, -1, found.clustering.labels)
-    numbers = keep_numbers(labels, before.of(faces), before.next_number)
+    former, formerly = before.of(faces), before.column(before.formerly, faces, 0)
+    numbers = keep_numbers(labels, former, before.next_number, formerly)
     chance, offset = np.zeros(len(faces), np.float32), np.zeros(len(faces), np.float32)
     chance[found.rows], offset[found.rows] = found.chance, found.offset
     return Groups(
@@ -84,6 +85,7 @@ def _numbered(archive: Archive, proposed: _Proposed, before: Groups) -> Groups:
         sureness=proposed.sureness,
         chance=chance,
         offset=offset,
+        formerly=remember(formerly, former, numbers),
         next_number=max(before.next_number, int(numbers.max(initial=0)) + 1),
         threshold=found.clustering.threshold.similarity,
         spread=found.spread,

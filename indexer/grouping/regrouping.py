@@ -14,7 +14,7 @@ import numpy as np
 
 from indexer.album import Album, write_whole
 from indexer.archive import Archive
-from indexer.grouping.groups import FILE_NAME, read_groups, write_groups
+from indexer.grouping.groups import FILE_NAME, Groups, read_groups, remember, write_groups
 
 CHANGES_NAME = "regrouped.json"
 """What the groups were before each change: derived like the groups, and forgotten with them."""
@@ -61,7 +61,7 @@ def put_back(album: Album, action_id: int) -> bool:
     numbers = groups.groups.copy()
     places = _places(groups.face_ids, face_ids[unchanged])
     numbers[places] = former[unchanged]
-    write_whole(path, write_groups(replace(groups, groups=numbers)))
+    write_whole(path, write_groups(_renumbered(groups, numbers)))
     write_whole(album.index / CHANGES_NAME, json.dumps(changes).encode())
     return bool(unchanged.any())
 
@@ -78,7 +78,11 @@ def _change(archive: Archive, rows: np.ndarray, new: np.ndarray, action_id: int)
     kept = dict(list(changes.items())[-_KEPT:])
     write_whole(archive.album.index / CHANGES_NAME, json.dumps(kept).encode())
     next_number = max(groups.next_number, int(new.max(initial=0)) + 1)
-    write_whole(path, write_groups(replace(groups, groups=numbers, next_number=next_number)))
+    write_whole(path, write_groups(replace(_renumbered(groups, numbers), next_number=next_number)))
+
+
+def _renumbered(groups: Groups, numbers: np.ndarray) -> Groups:
+    return replace(groups, groups=numbers, formerly=remember(groups.formerly, groups.groups, numbers))
 
 
 def _places(face_ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

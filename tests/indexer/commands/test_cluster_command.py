@@ -77,7 +77,17 @@ def test_a_group_that_has_a_name_is_gone_and_what_is_left_of_it_proposed(album, 
     assert told["10.png"] == (None, None, before["10.png"])
 
 
-def test_a_number_is_never_used_again(album, run, make_album) -> None:
+def test_the_number_of_a_named_group_comes_back_when_the_name_is_taken_back(album, run) -> None:
+    before = _numbers(run, album)
+    assert run("name", "1", "Ann", "--album", album.root).exit_code == 0
+    assert run("merge", "2", "3", "--album", album.root).exit_code == 0
+    assert _numbers(run, album) == before | {"20.png": 2, "21.png": 2} | {f"0{i}.png": None for i in range(4)}
+    for _ in range(2):
+        assert run("undo", "--album", album.root).exit_code == 0
+    assert _numbers(run, album) == before
+
+
+def test_a_number_is_given_to_no_other_faces(album, run, make_album) -> None:
     numbers = _numbers(run, album)
     assert sorted({n for n in numbers.values() if n}) == [1, 2, 3]
     for photo in ("20.png", "21.png"):
