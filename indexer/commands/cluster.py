@@ -53,6 +53,8 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
     with writing(album):
         made = group_album(opened, wrong_share_factor=2.0 ** (looser - stricter))
     archive, groups = made.archive, made.groups
+    if made.damage is not None:
+        say(f"{made.damage.partition(': run')[0]}: made anew, and numbers of groups begin with 1. What you said holds.")
     if as_json:
         print_json(face_lines(archive, groups.groups, shown_rows(archive)))
     else:

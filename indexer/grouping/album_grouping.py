@@ -10,9 +10,10 @@ from indexer.album import Album
 from indexer.answers import save_groups
 from indexer.archive import Archive, read_archive, read_people
 from indexer.grouping.archive_groups import ArchiveGroups, group_archive
-from indexer.grouping.groups import FILE_NAME, Groups, keep_numbers, read_groups, remember
+from indexer.grouping.groups import FILE_NAME, DamagedGroups, Groups, keep_numbers, no_groups, read_groups, remember
 from indexer.grouping.link_threshold import LinkThreshold
 from indexer.grouping.proposals import propose
+from indexer.grouping.regrouping import forget_changes
 from indexer.locks import changing_groups
 
 
@@ -25,12 +26,14 @@ class Regrouped:
         former: int64 (N,), the group of each face before; 0 for none.
         groups: as they were written.
         threshold: from which on faces were linked.
+        damage: why the former groups could not be read, so that numbers began anew; None if all was well.
     """
 
     archive: Archive
     former: np.ndarray
     groups: Groups
     threshold: LinkThreshold
+    damage: str | None
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,32 @@ def group_album(album: Album, *, wrong_share_factor: float = 1.0) -> Regrouped:
     Groups may be merged, split and put back while this computes. As that would be lost when the new groups are
     written, they are made again then, with what was said; and meanwhile nobody may change them.
 
+    Groups that are damaged are made anew like those that were never made, since nothing but their numbers is lost.
+
     Args:
         wrong_share_factor: see ``indexer.grouping.archive_groups.group_archive``.
     """
-    begun = read_groups(album.index / FILE_NAME)  # before what was said: that is written first, the groups after it
+    begun, _ = _former_groups(album)  # before what was said: that is written first, the groups after it
     archive = read_archive(album)
     proposed = _group(archive, wrong_share_factor)
     with changing_groups(album):
-        before = read_groups(album.index / FILE_NAME)
+        before, damage = _former_groups(album)
         if not _are_the_same(begun, before):
             archive = replace(archive, people=read_people(album))
             proposed = _group(archive, wrong_share_factor)
+        if not len(before.face_ids):
+            forget_changes(album)
         groups = _numbered(archive, proposed, before)
         save_groups(archive, groups, archive.faces.face_ids[proposed.found.links])
-    return Regrouped(archive, before.of(archive.faces.face_ids), groups, proposed.found.clustering.threshold)
+    return Regrouped(archive, before.of(archive.faces.face_ids), groups, proposed.found.clustering.threshold, damage)
+
+
+def _former_groups(album: Album) -> tuple[Groups, str | None]:
+    """Read the groups as they are, or none; and why they cannot be read, if they cannot."""
+    try:
+        return read_groups(album.index / FILE_NAME), None
+    except DamagedGroups as error:
+        return no_groups(), str(error)
 
 
 def _group(archive: Archive, wrong_share_factor: float) -> _Proposed:

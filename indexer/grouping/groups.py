@@ -24,6 +24,10 @@ class GroupsError(Exception):
     """Groups that were never made, or a group that is not there."""
 
 
+class DamagedGroups(GroupsError):
+    """A file of the groups that is not what was written. All that it held is derived, but for the groups' numbers."""
+
+
 @dataclass(frozen=True)
 class Groups:
     """Which group each face is in, and who it may be.
@@ -72,6 +76,11 @@ def only_groups(face_ids: np.ndarray, groups: np.ndarray) -> Groups:
     nobody, unknown = np.full(len(groups), NOBODY, np.int64), np.zeros(len(groups), np.float32)
     next_number, never = int(groups.max(initial=0)) + 1, np.zeros(len(groups), np.int64)
     return Groups(face_ids, groups, nobody, unknown, unknown, unknown, never, next_number, float("nan"), float("nan"))
+
+
+def no_groups() -> Groups:
+    """What an album has that was never grouped."""
+    return only_groups(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def keep_numbers(
@@ -168,10 +177,10 @@ def read_groups(path: Path) -> Groups:
     """Read the groups file; no groups at all if there is none yet. One of version 0.1 has the groups only.
 
     Raises:
-        GroupsError: if it is damaged.
+        DamagedGroups: if it is damaged.
     """
     if not path.exists():
-        return only_groups(np.empty(0, np.int64), np.empty(0, np.int64))
+        return no_groups()
     try:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
         about = (table.schema.metadata or {}).get(_ABOUT)
@@ -184,7 +193,7 @@ def read_groups(path: Path) -> Groups:
         numbers = int(said["next_number"]), float(said["threshold"]), float(said["spread"])
         return Groups(ids, groups, proposed, sureness, chance, offset, formerly, *numbers)
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise GroupsError(f"{path} is damaged ({error}): delete it and run `visavis cluster` again") from error
+        raise DamagedGroups(f"{path} is damaged ({error}): run `visavis cluster`, which makes it anew") from error
 
 
 def write_links(pairs: np.ndarray) -> bytes:
@@ -197,7 +206,8 @@ def read_links(path: Path) -> np.ndarray:
     """Read the links file: int64 (L, 2).
 
     Raises:
-        GroupsError: if it is damaged, or there is none: the album was never grouped, or by version 0.1.
+        GroupsError: if there is none: the album was never grouped, or by version 0.1.
+        DamagedGroups: if it is damaged.
     """
     if not path.exists():
         raise GroupsError("there is nothing to review yet: run `visavis cluster` first")
@@ -205,7 +215,7 @@ def read_links(path: Path) -> np.ndarray:
         table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
         return np.stack([table.column("face_a").to_numpy(), table.column("face_b").to_numpy()], axis=1)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise GroupsError(f"{path} is damaged ({error}): delete it and run `visavis cluster` again") from error
+        raise DamagedGroups(f"{path} is damaged ({error}): run `visavis cluster`, which makes it anew") from error
 
 
 def _parquet(table: pa.Table) -> bytes:

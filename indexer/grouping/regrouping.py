@@ -15,6 +15,7 @@ import numpy as np
 from indexer.album import Album, write_whole
 from indexer.archive import Archive
 from indexer.grouping.groups import FILE_NAME, Groups, read_groups, remember, write_groups
+from indexer.seals import seal_path
 
 CHANGES_NAME = "regrouped.json"
 """What the groups were before each change: derived like the groups, and forgotten with them."""
@@ -64,6 +65,13 @@ def put_back(album: Album, action_id: int) -> bool:
     write_whole(path, write_groups(_renumbered(groups, numbers)))
     write_whole(album.index / CHANGES_NAME, json.dumps(changes).encode())
     return bool(unchanged.any())
+
+
+def forget_changes(album: Album) -> None:
+    """Forget what changed groups that are lost: their numbers will stand for others."""
+    path = album.index / CHANGES_NAME
+    path.unlink(missing_ok=True)
+    seal_path(path).unlink(missing_ok=True)
 
 
 def _change(archive: Archive, rows: np.ndarray, new: np.ndarray, action_id: int) -> None:

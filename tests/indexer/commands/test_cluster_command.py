@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from indexer.answers import album_groups
 from indexer.archive import read_archive
 from indexer.grouping.groups import read_groups
 from indexer.people import PeopleStore
@@ -108,11 +109,32 @@ def test_groups_of_an_earlier_version_keep_their_numbers(album, run) -> None:
     assert numbers["00.png"] == 7 and sorted({n for n in numbers.values() if n}) == [7, 8, 9]
 
 
-def test_a_damaged_groups_file_says_what_to_do(album, run) -> None:
+@pytest.mark.parametrize("name", ["groups.parquet", "links.parquet", "regrouped.json", "neighbours.npz"])
+def test_a_damaged_file_of_the_groups_is_made_anew_and_what_was_said_stays(album, run, name) -> None:
+    before = _numbers(run, album)
+    assert run("merge", "2", "3", "--album", album.root).exit_code == 0
+    merged = before | {"20.png": 2, "21.png": 2}
+    (album.index / name).write_bytes(b"PAR1 and no more")
+    if name == "groups.parquet":
+        refused = run("people", "--album", album.root)
+        assert refused.exit_code == 1 and "run `visavis cluster`, which makes it anew" in refused.stderr
+    result = _cluster(run, album)
+    assert ("numbers of groups begin with 1. What you said holds." in result.stderr) == (name == "groups.parquet")
+    assert _together(_numbers(run, album)) == _together(merged)
+
+
+def test_an_undo_does_not_put_back_the_numbers_of_groups_that_are_lost(album, run) -> None:
     _cluster(run, album)
-    (album.index / "groups.parquet").write_bytes(b"PAR1 and no more")
-    result = run("cluster", "--album", album.root)
-    assert result.exit_code == 1 and "delete it and run `visavis cluster` again" in result.stderr
+    assert run("merge", "1", "3", "--album", album.root).exit_code == 0
+    (album.index / "groups.parquet").unlink()
+    before = _numbers(run, album)
+    assert run("undo", "--album", album.root).exit_code == 0
+    groups = dict(zip(read_archive(album).paths, album_groups(read_archive(album)).tolist(), strict=True))
+    assert {path.rsplit("/", 1)[1]: number or None for path, number in groups.items()} == before
+
+
+def _together(numbers: dict[str, int | None]) -> set[frozenset[str]]:
+    return {frozenset(n for n in numbers if numbers[n] == number) for number in set(numbers.values()) - {None}}
 
 
 def test_the_last_line_says_where_links_begin(album, run, make_album) -> None:

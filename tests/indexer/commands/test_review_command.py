@@ -163,7 +163,7 @@ def test_an_album_that_was_never_grouped_says_what_to_do(make_album, run) -> Non
         assert result.exit_code == 1 and "run `visavis cluster` first" in result.stderr
     (album.index / "links.parquet").parent.mkdir(exist_ok=True)
     (album.index / "links.parquet").write_bytes(b"PAR1")
-    assert "delete it and run `visavis cluster` again" in run("review", "--album", album.root).stderr
+    assert "run `visavis cluster`, which makes it anew" in run("review", "--album", album.root).stderr
 
 
 def test_a_photo_that_is_gone_is_left_out_of_the_sheet(album, tmp_path: Path) -> None:

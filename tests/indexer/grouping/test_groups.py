@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from indexer.grouping.groups import (
     NOBODY,
+    DamagedGroups,
     Groups,
     GroupsError,
     group_number,
@@ -132,7 +133,7 @@ def test_round_trip_and_lookup(tmp_path: Path) -> None:
 def test_a_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "groups.parquet"
     path.write_bytes(write_groups(only_groups(np.arange(5), np.arange(5)))[:-9])
-    with pytest.raises(GroupsError, match="delete it and run `visavis cluster` again"):
+    with pytest.raises(DamagedGroups, match="run `visavis cluster`, which makes it anew"):
         read_groups(path)
 
 
@@ -178,7 +179,7 @@ def test_groups_that_remember_no_number_are_read(tmp_path: Path) -> None:
 def test_a_file_without_one_of_the_columns_is_damaged(tmp_path: Path) -> None:
     table = pa.table({"face_id": [5]}).replace_schema_metadata({b"visavis": b"{}"})
     pq.write_table(table, tmp_path / "groups.parquet")
-    with pytest.raises(GroupsError, match="run `visavis cluster` again"):
+    with pytest.raises(GroupsError, match="which makes it anew"):
         read_groups(tmp_path / "groups.parquet")
 
 
@@ -190,7 +191,7 @@ def test_links_come_back_and_a_missing_file_says_what_to_do(tmp_path: Path) -> N
         path.write_bytes(write_links(links))
         assert read_links(path).tolist() == links.tolist()
     path.write_bytes(write_links(np.array([[1, 2]]))[:-4])
-    with pytest.raises(GroupsError, match="delete it and run `visavis cluster` again"):
+    with pytest.raises(DamagedGroups, match="run `visavis cluster`, which makes it anew"):
         read_links(path)
 
 
