@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,8 +39,12 @@ def _cluster(run, album, *options: str):
 
 
 def _numbers(run, album) -> dict[str, int | None]:
-    lines = _cluster(run, album, "--json").stdout.splitlines()
-    return {line["photo"].rsplit("/", 1)[1]: line["group"] for line in map(json.loads, lines)}
+    return {line["photo"].rsplit("/", 1)[1]: line["group"] for line in _json(run, album)[:-1]}
+
+
+def _json(run, album, *options: str) -> list[dict[str, Any]]:
+    """Give the lines for programs: one for each face, and the last one for the groups."""
+    return [json.loads(line) for line in _cluster(run, album, "--json", *options).stdout.splitlines()]
 
 
 def _name(album, photo: str, name: str, kind: str = "assign") -> None:
@@ -72,7 +77,7 @@ def test_a_group_that_has_a_name_is_gone_and_what_is_left_of_it_proposed(album, 
     result = _cluster(run, album)
     assert f"  gone, since they have a name: {before['01.png']}\n" in result.stderr
     assert "Proposed: 3 faces for 1 person: Ann (3). `visavis name --accept NAME` takes them" in result.stderr
-    lines = [json.loads(line) for line in _cluster(run, album, "--json").stdout.splitlines()]
+    lines = _json(run, album)[:-1]
     told = {line["photo"].rsplit("/", 1)[1]: (line["person"], line["proposed"], line["group"]) for line in lines}
     assert told["00.png"] == ("Ann", None, None) and told["01.png"] == (None, "Ann", None)
     assert told["10.png"] == (None, None, before["10.png"])
@@ -137,10 +142,43 @@ def _together(numbers: dict[str, int | None]) -> set[frozenset[str]]:
     return {frozenset(n for n in numbers if numbers[n] == number) for number in set(numbers.values()) - {None}}
 
 
+def test_the_last_line_of_json_says_what_the_text_says(album, run, make_album) -> None:
+    first = _json(run, album)[-1]
+    assert first.pop("seconds") >= 0
+    assert first == {
+        "groups": 3, "grouped_faces": 9, "faces_alone": 1, "proposals": [], "changes": None,
+        "threshold": 0.52, "wrong_share": None, "numbers_kept": True,
+    }  # fmt: skip
+    _name(album, "20.png", "Ann")
+    make_album({**_photos(6, first=4), "90.png": [_near(9, 90)], "91.png": [_near(9, 91)]})
+    last = _json(run, album)[-1]
+    assert last["proposals"] == [{"person": "Ann", "faces": 1}]
+    nothing = {"shrunk": [], "merged": [], "split": [], "gone_alone": []}
+    assert last["changes"] == {"new": [4], "grown": [{"group": 1, "faces": 2}], "gone_named": [3], **nothing}
+    archive = read_archive(album)
+    with PeopleStore(album.people) as store:
+        store.join([archive.ref(row) for row, path in enumerate(archive.paths) if path[-6] in "01"])
+    assert _json(run, album)[-1]["changes"]["merged"] == [{"group": 1, "from": [2]}]
+    assert run("undo", "--album", album.root).exit_code == 0
+    assert _json(run, album)[-1]["changes"]["split"] == [{"group": 1, "into": [1, 2]}]
+
+
 def test_the_last_line_says_where_links_begin(album, run, make_album) -> None:
     assert "as usual for this network: the album is too small" in _cluster(run, album).stderr.splitlines()[-1]
+    usual = "than usual for this network: the album is too small"
+    for option, how in (("--stricter", "stricter"), ("--looser", "looser")):
+        assert f", one step {how} {usual}" in _cluster(run, album, option).stderr.splitlines()[-1]
+        assert f", two steps {how} {usual}" in _cluster(run, album, option, option).stderr.splitlines()[-1]
+    assert "on, as usual for" in _cluster(run, album, "--stricter", "--looser").stderr.splitlines()[-1]
     random = np.random.default_rng(0)
     make_album({f"r{i}.png": [random.standard_normal(128).tolist()] for i in range(120)})
     for options, share in (((), "6.0%"), (("--stricter",), "3.1%"), (("--looser", "--looser"), "20.3%")):
         last = _cluster(run, album, *options).stderr.splitlines()[-1]
         assert f"about {share} of the pairs just there are expected to be two people" in last
+        assert f"{_json(run, album, *options)[-1]['wrong_share']:.1%}" == share
+
+
+@pytest.mark.parametrize(("more", "told"), [(1, "and 1 smaller group: "), (2, "and 2 smaller groups: ")])
+def test_groups_that_are_not_listed_are_counted(make_album, run, more, told) -> None:
+    album = make_album(_photos(*(2 for _ in range(20 + more))))
+    assert told in _cluster(run, album).stderr

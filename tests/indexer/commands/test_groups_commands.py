@@ -22,7 +22,7 @@ def grouped(demo_album, run):
 
 
 def test_two_people_make_two_groups_and_the_group_picture_shows_both(demo_album, run) -> None:
-    lines = _lines(run("cluster", "--album", demo_album, "--json"))
+    lines = _lines(run("cluster", "--album", demo_album, "--json"))[:-1]
     assert set(lines[0]) == {"photo", "box", "face_id", "group", "person", "proposed"}
     groups = {}
     for line in lines:
@@ -34,8 +34,8 @@ def test_two_people_make_two_groups_and_the_group_picture_shows_both(demo_album,
 
 
 def test_people_and_cluster_tell_the_same_faces(grouped, run) -> None:
-    clustered = run("cluster", "--album", grouped, "--json").stdout
-    assert run("people", "--album", grouped, "--faces", "--json").stdout == clustered
+    clustered = _lines(run("cluster", "--album", grouped, "--json"))
+    assert _lines(run("people", "--album", grouped, "--faces", "--json")) == clustered[:-1]
 
 
 def test_a_group_keeps_its_number_when_the_album_grows(grouped, run, demo_photos, tmp_path) -> None:
@@ -44,7 +44,7 @@ def test_a_group_keeps_its_number_when_the_album_grows(grouped, run, demo_photos
     (tmp_path / "new").mkdir()
     picture.save(tmp_path / "new" / "mirrored.jpg", quality=80)
     assert run("index", "--album", grouped, tmp_path / "new").exit_code == 0
-    after = {line["face_id"]: line["group"] for line in _lines(run("cluster", "--album", grouped, "--json"))}
+    after = {line["face_id"]: line["group"] for line in _lines(run("cluster", "--album", grouped, "--json"))[:-1]}
     assert {face: after[face] for face in before} == before
     assert len(after) == len(before) + 1
 
@@ -53,7 +53,7 @@ def test_a_name_stays_with_its_faces_when_groups_are_made_anew(grouped, run) -> 
     rows = _lines(run("name", "1", "Ann Lee", "--album", grouped, "--json"))
     assert {row["person"] for row in rows} == {"Ann Lee"}
     named = {row["face_id"] for row in rows}
-    after = _lines(run("cluster", "--album", grouped, "--json", "--looser"))
+    after = _lines(run("cluster", "--album", grouped, "--json", "--looser"))[:-1]
     assert {row["face_id"] for row in after if row["person"] == "Ann Lee"} == named
     assert all(row["group"] is None for row in after if row["person"])
     table = _lines(run("people", "--album", grouped, "--json"))
