@@ -44,7 +44,7 @@ def people(album: Path, each_face: bool, as_json: bool) -> None:
 @click.argument("who", metavar="PERSON_OR_GROUP")
 @album_option
 @click.option("--sheet", type=ANY_PATH, metavar="FILE.jpg", help="Write a contact sheet of the faces.")
-@click.option("--most", default=120, show_default=True, help="Faces on the sheet, at the most.")
+@click.option("--most", type=click.IntRange(1), default=120, show_default=True, help="Faces on the sheet, at the most.")
 @json_option
 def show(who: str, album: Path, sheet: Path | None, most: int, as_json: bool) -> None:
     """List the faces of a person or group, each by its photo and its place from the left: party.jpg#2.

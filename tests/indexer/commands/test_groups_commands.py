@@ -88,6 +88,18 @@ def test_show_lists_photos_and_makes_a_sheet(grouped, run, tmp_path) -> None:
     assert sheet.shape[1] >= 6 * 160 and "9 faces on" in result.stderr
 
 
+def test_a_sheet_holds_as_many_faces_as_are_asked_for_and_no_fewer_than_one(grouped, run, tmp_path) -> None:
+    ask = ("show", "1", "--album", grouped, "--sheet", tmp_path / "one.jpg", "--most")
+    assert "2 faces on" in run(*ask, "2").stderr
+    for wrong in ("0", "-1"):
+        assert run(*ask, wrong).exit_code == 2
+
+
+@pytest.mark.parametrize("typed", ["1", "#1", "\N{FULLWIDTH DIGIT ONE}"])
+def test_a_group_is_called_by_its_number_however_it_was_typed(grouped, run, typed) -> None:
+    assert run("name", typed, "Ann Lee", "--album", grouped).stderr.startswith("Group 1 is Ann Lee: ")
+
+
 def test_show_without_the_photos_still_lists_them(run, tmp_path, make_album) -> None:
     album = make_album({"a.png": [[1, 0]], "b.png": [[1, 0.01]], "c.png": [[0, 1]]})
     assert run("cluster", "--album", album.root).exit_code == 0
