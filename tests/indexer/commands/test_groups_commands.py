@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from indexer.album import write_whole
+from indexer.grouping.groups import read_groups, write_groups
 
 
 def _lines(result):
@@ -98,6 +102,20 @@ def test_a_sheet_holds_as_many_faces_as_are_asked_for_and_no_fewer_than_one(grou
 @pytest.mark.parametrize("typed", ["1", "#1", "\N{FULLWIDTH DIGIT ONE}"])
 def test_a_group_is_called_by_its_number_however_it_was_typed(grouped, run, typed) -> None:
     assert run("name", typed, "Ann Lee", "--album", grouped).stderr.startswith("Group 1 is Ann Lee: ")
+
+
+def test_groups_are_sorted_as_review_asks_for_names(make_album, run) -> None:
+    """The larger group is the less sure one."""
+    album = make_album({f"{n}.png": [[1, n / 100, 0]] for n in range(4)} | {f"{n}b.png": [[0, 0, 1]] for n in range(3)})
+    assert run("cluster", "--album", album.root).exit_code == 0
+    groups = read_groups(album.index / "groups.parquet")
+    chance = np.where(groups.groups == 1, 0.5, 0.99).astype(np.float32)
+    write_whole(album.index / "groups.parquet", write_groups(dataclasses.replace(groups, chance=chance)))
+    by_size = _lines(run("people", "--album", album.root, "--json"))
+    assert [(line["group"], line["faces"]) for line in by_size] == [(1, 4), (2, 3)]
+    asked = [line["group"] for line in _lines(run("review", "--album", album.root, "--json"))]
+    by_review = _lines(run("people", "--sort", "review", "--album", album.root, "--json"))
+    assert [line["group"] for line in by_review] == asked == [2, 1]
 
 
 def test_show_without_the_photos_still_lists_them(run, tmp_path, make_album) -> None:
