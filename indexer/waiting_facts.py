@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from indexer.archive import Archive
-from indexer.people import Action, FaceRef, PeopleStore
+from indexer.people import Action, FaceRef, PeopleState, PeopleStore
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ def carry_over(archive: Archive) -> CarriedOver:
 
     Only photos that the album has, and faces of which nothing was said, can take it. The rest goes on waiting.
     """
+    waiting = _without_face(archive, archive.people)
+    if not waiting:
+        return CarriedOver(None, 0, 0)
     with PeopleStore(archive.album.people) as store:
-        waiting = _without_face(archive, store)
-        if not waiting:
-            return CarriedOver(None, 0, 0)
-        places = store.faces()
-        action = store.reanchor(faces_now(archive, {places[face].photo_id for face in waiting}))
-        lost = len(waiting) if action is None else len(_without_face(archive, store))
-    return CarriedOver(action, len(waiting) - lost, lost)
+        present = faces_now(archive, {face.photo_id for face in store.faces(waiting).values()})
+        action = store.reanchor(present) if present else None
+        left = waiting if action is None else _without_face(archive, store.state())
+    return CarriedOver(action, len(set(waiting).difference(left)), len(left))
 
 
 def faces_now(archive: Archive, photo_ids: Iterable[str]) -> dict[str, list[FaceRef]]:
@@ -45,8 +45,8 @@ def faces_now(archive: Archive, photo_ids: Iterable[str]) -> dict[str, list[Face
     return {photo_id: [archive.ref(row) for row in rows] for photo_id, rows in rows_of.items() if rows}
 
 
-def _without_face(archive: Archive, store: PeopleStore) -> list[int]:
+def _without_face(archive: Archive, people: PeopleState) -> list[int]:
     """List the faces that something holds for, and that the album does not have."""
-    faces = sorted(store.state().faces())
+    faces = sorted(people.faces())
     rows = archive.rows_of_faces(faces)
     return [face for face, row in zip(faces, rows.tolist(), strict=True) if row < 0]

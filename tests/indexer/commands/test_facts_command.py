@@ -17,6 +17,8 @@ from embedder.shards import write_shard
 from indexer.album import open_or_create
 from indexer.archive import read_archive
 from indexer.cli import cli
+from indexer.people import PeopleStore
+from indexer.waiting_facts import CarriedOver, carry_over
 
 PHOTOS = {"a.png": [[1, 0], [0, 1]], "b.png": [[1, 0.1]], "c.png": [[0, 1]], "d.png": [[1, 1]]}
 
@@ -156,6 +158,13 @@ def test_facts_that_waited_hold_for_the_faces_that_another_detector_finds(album,
     assert [line["kind"] for line in _lines(run("history", "--album", other.root, "--json"))] == ["reanchor", "import"]
     assert run("undo", "--album", other.root).exit_code == 0, "the import is taken back, past the re-anchoring"
     assert read_archive(other).people.faces() == frozenset()
+
+
+def test_facts_about_removed_photos_cost_no_search_for_their_faces(album, run, monkeypatch) -> None:
+    photo = Path(read_archive(album).paths[0]).parent / "a.png"
+    assert run("remove", photo, "--album", album.root).exit_code == 0
+    monkeypatch.setattr(PeopleStore, "reanchor", lambda *_: pytest.fail("there is no photo to look in"))
+    assert carry_over(read_archive(album)) == CarriedOver(None, 0, 2)
 
 
 def test_an_import_that_contradicts_is_refused_by_the_names_of_faces(album, other, run, tmp_path) -> None:
