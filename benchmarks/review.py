@@ -53,7 +53,7 @@ def main() -> None:
     album = parser.parse_args().album
     with tempfile.TemporaryDirectory(prefix="visavis-review-") as folder:
         copy = Path(folder) / "album"
-        shutil.copytree(album, copy, ignore=shutil.ignore_patterns("people.sqlite*", "index", ".lock"))
+        shutil.copytree(album, copy, ignore=shutil.ignore_patterns("people.sqlite*", "index", "*.lock"))
         done = CliRunner().invoke(cli, ["cluster", "--album", str(copy)], catch_exceptions=False)
         assert done.exit_code == 0, done.output
         archive = read_archive(open_album(copy))

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,11 +16,6 @@ from embedder.detection import Detection
 from embedder.model_records import keep_copy, network_in, network_record
 from embedder.pretrained import FaceNetwork
 from indexer.seals import SEALED, SUFFIX, seal_bytes, seal_path
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 FORMAT = 3
 """Format 1 knows no network from a file and no generation but the first, format 2 one way to look for faces. An album
@@ -206,29 +198,6 @@ def require_detection(album: Album, detection: Detection) -> None:
         )
 
 
-@contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Hold the album's lock while the block runs. The kernel frees it when its owner dies.
-
-    Raises:
-        AlbumError: if another process holds it; says which.
-    """
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            _lock(handle)
-        except OSError as error:
-            owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-            raise AlbumError(f"{root} is being written by {owner}: wait until it has ended") from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield
-        os.ftruncate(handle, 0)
-    finally:
-        os.close(handle)
-
-
 def write_whole(path: Path, content: bytes) -> None:
     """Replace a file so that a kill at any moment leaves the old one or the new one, private to the user.
 
@@ -263,10 +232,3 @@ def flush_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-    else:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -24,6 +24,7 @@ from embedder.tables import read_tables
 from indexer.album import Album, write_whole
 from indexer.grouping.groups import FILE_NAME, LINKS_NAME, Groups, read_groups, read_links, write_groups, write_links
 from indexer.grouping.regrouping import CHANGES_NAME
+from indexer.locks import changing_groups
 from indexer.seals import SUFFIX
 
 MANY = 20
@@ -171,26 +172,27 @@ def compact_album(
 
 def forget_derived(album: Album) -> None:
     """Delete all that is derived but the groups and their history, which hold no vector. The rest is made anew."""
-    entries = list(album.index.iterdir()) if album.index.is_dir() else []
-    for path in entries:
-        if path.name.removesuffix(SUFFIX) in (FILE_NAME, LINKS_NAME, CHANGES_NAME):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+    with changing_groups(album):  # or files would be deleted of which somebody is about to make groups
+        for path in list(album.index.iterdir()) if album.index.is_dir() else []:
+            if path.name.removesuffix(SUFFIX) in (FILE_NAME, LINKS_NAME, CHANGES_NAME):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def forget_groups(album: Album) -> None:
-    """Leave the faces out of the groups that are in no shard any more."""
+    """Leave the faces out of the groups that are in no shard any more. The caller holds the album's lock."""
     if not any((album.index / name).exists() for name in (FILE_NAME, LINKS_NAME)):
         return
     left = read_tables(album.shards).faces.face_ids
-    if (album.index / FILE_NAME).exists():
-        write_whole(album.index / FILE_NAME, write_groups(_groups_of(read_groups(album.index / FILE_NAME), left)))
-    if (album.index / LINKS_NAME).exists():
-        links = read_links(album.index / LINKS_NAME)
-        write_whole(album.index / LINKS_NAME, write_links(links[np.isin(links, left).all(axis=1)]))
+    with changing_groups(album):
+        if (album.index / FILE_NAME).exists():
+            write_whole(album.index / FILE_NAME, write_groups(_groups_of(read_groups(album.index / FILE_NAME), left)))
+        if (album.index / LINKS_NAME).exists():
+            links = read_links(album.index / LINKS_NAME)
+            write_whole(album.index / LINKS_NAME, write_links(links[np.isin(links, left).all(axis=1)]))
 
 
 def _groups_of(groups: Groups, face_ids: np.ndarray) -> Groups:
@@ -203,6 +205,7 @@ def _groups_of(groups: Groups, face_ids: np.ndarray) -> Groups:
         sureness=groups.sureness[stay],
         chance=groups.chance[stay],
         offset=groups.offset[stay],
+        formerly=groups.formerly[stay],
     )
 
 

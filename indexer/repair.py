@@ -24,6 +24,7 @@ from embedder.shards import (
 from indexer.album import Album, flush_folder
 from indexer.grouping.groups import FILE_NAME, LINKS_NAME, GroupsError, read_groups
 from indexer.grouping.regrouping import CHANGES_NAME
+from indexer.locks import changing_groups
 from indexer.removal import forget_derived, forget_groups
 from indexer.seals import broken_seals, seal_path
 from indexer.verify import CACHES, derived_problems
@@ -41,7 +42,13 @@ def repair(album: Album) -> Iterator[str]:
     yield from _repair_groups(album)
 
 
-def _remove_leftovers(album: Album) -> Iterator[str]:
+def _remove_leftovers(album: Album) -> list[str]:
+    """Remove unfinished files and folders. Nobody who needs only the lock of the groups is about to finish one then."""
+    with changing_groups(album):
+        return list(_leftovers_removed(album))
+
+
+def _leftovers_removed(album: Album) -> Iterator[str]:
     left = [path for folder in (album.root, album.shards, album.index) for path in sorted(folder.glob(".tmp-*"))]
     left += superseded_shards(album.shards)
     remove_unfinished(album.shards)
@@ -89,9 +96,12 @@ def _words(shard: Path) -> tuple[list[PhotoRow] | None, int]:
 
 def _repair_groups(album: Album) -> Iterator[str]:
     """Delete groups that are not what was written, and leave faces out of them that are in no shard."""
-    for path in [path for path in broken_seals(album.index) if path.name not in CACHES]:
-        path.unlink()
-        seal_path(path).unlink()
+    with changing_groups(album):  # a file and its seal are not written at once
+        broken = [path for path in broken_seals(album.index) if path.name not in CACHES]
+        for path in broken:
+            path.unlink()
+            seal_path(path).unlink()
+    for path in broken:
         lost = " Numbers of groups begin anew" if path.name == FILE_NAME else ""
         yield f"{path} was deleted: `visavis cluster` makes it anew.{lost}"
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from embedder.pretrained import DEFAULT_NETWORK
-from indexer.commands.options import say
+from indexer.commands.options import count, say
 from indexer.commands.progress import progress
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def add_photos(
 ) -> tuple[EmbedReport, Archive]:
     """Embed what is new below ``roots`` into the album at ``root``, and bring its index up to date.
 
+    What was said of the new photos before they came is carried over to their faces.
+
     Args:
         looking: how faces are looked for; refused if the album has it otherwise.
     Returns:
@@ -66,7 +68,7 @@ def add_photos(
     """
     from embedder.file_list import FileList
     from embedder.scan import scan
-    from indexer.album import writing
+    from indexer.locks import writing
 
     files = FileList(scan(roots))
     if not len(files):
@@ -163,7 +165,8 @@ def _embed_new(new: FileList, album: Album, catalogue: Catalogue, device: str, s
 def refresh_derived(album: Album) -> Archive:
     """Bring what is derived from an album up to date, but for the groups; give the album as it stands.
 
-    Says what was done to the index. The caller holds the album's lock.
+    Before, what was said of faces that have come meanwhile is carried over to them. Says what was done. The caller
+    holds the album's lock.
     """
     from indexer.archive import read_archive_even_empty
     from indexer.kept_recogniser import MIN_FACES, open_recogniser
@@ -171,12 +174,24 @@ def refresh_derived(album: Album) -> Archive:
     from indexer.snapshot import refresh_snapshot
 
     refresh_snapshot(album)
-    archive = read_archive_even_empty(album)
+    archive = _with_waiting_facts(read_archive_even_empty(album))
     for note in refresh_album_index(archive):
         say(note)
     if (archive.persons >= 0).sum() >= MIN_FACES:
         open_recogniser(archive, keep=True)
     return archive
+
+
+def _with_waiting_facts(archive: Archive) -> Archive:
+    """Carry over what waited for photos, say so, and give the album with it."""
+    from indexer.archive import read_people
+    from indexer.waiting_facts import carry_over
+
+    carried = carry_over(archive)
+    if carried.action is None:
+        return archive
+    say(f"What was said of {count(carried.moved, 'face')} before holds for the faces in the same places now.")
+    return replace(archive, people=read_people(archive.album))
 
 
 def load_model(album: Album, device: str, *, photos: int = 1) -> FaceModel:

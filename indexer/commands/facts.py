@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,7 @@ from indexer.commands.options import ANY_PATH, album_option, count, json_option,
 
 if TYPE_CHECKING:
     from indexer.album import Album
-    from indexer.archive import Archive
-    from indexer.people import Action, FaceRef
+    from indexer.people import Action
 
 
 @click.command()
@@ -31,12 +30,13 @@ def undo(album: Path, as_json: bool) -> None:
     Example:
       visavis undo
     """
-    from indexer.album import open_album, writing
+    from indexer.album import open_album
     from indexer.grouping.regrouping import put_back
+    from indexer.locks import changing_groups
     from indexer.people import PeopleStore
 
     opened = open_album(album)
-    with writing(album):
+    with changing_groups(opened):
         with PeopleStore(opened.people) as store:
             action = store.undo()
         assert action.undoes is not None, "an undo undoes an action"
@@ -139,6 +139,7 @@ def import_facts(file: Path, album: Path, as_json: bool) -> None:
     from indexer.face_names import FaceNames
     from indexer.people import PeopleError, PeopleStore
     from indexer.people.exchange import from_document
+    from indexer.waiting_facts import faces_now
 
     try:
         document = json.loads(file.read_bytes())
@@ -167,7 +168,7 @@ def reanchor_facts(album: Path, as_json: bool) -> None:
     """Carry what was said over to the faces that now stand at the same places of the photos.
 
     For an album that was made anew with another detector, to which people.sqlite of the old one was
-    copied. Faces with the same box need nothing.
+    copied. Faces with the same box need nothing, and `visavis index` does it for what waits for photos.
 
     \b
     Example:
@@ -175,24 +176,14 @@ def reanchor_facts(album: Path, as_json: bool) -> None:
     """
     from indexer.album import open_album
     from indexer.archive import read_archive_even_empty
-    from indexer.people import PeopleStore
+    from indexer.waiting_facts import carry_over
 
-    archive = read_archive_even_empty(open_album(album))
-    with PeopleStore(archive.album.people) as store:
-        present = faces_now(archive, {face.photo_id for face in store.faces().values()})
-        action = store.reanchor(present)
-        lost = store.state().faces() - archive.row_of.keys()
+    carried = carry_over(read_archive_even_empty(open_album(album)))
     if as_json:
-        print_json([{"changed": action is not None, "faces_not_found": len(lost)}])
-    say(f"Done: {action.text}." if action else "Nothing is changed.")
-    if lost:
-        say(f"{count(len(lost), 'face')} with something said have no place in this album.")
-
-
-def faces_now(archive: Archive, photo_ids: Iterable[str]) -> dict[str, list[FaceRef]]:
-    """Give the faces that photos have in this album; photos without any are left out."""
-    rows_of = {photo_id: archive.rows_of_photo(photo_id) for photo_id in photo_ids}
-    return {photo_id: [archive.ref(row) for row in rows] for photo_id, rows in rows_of.items() if rows}
+        print_json([{"changed": carried.action is not None, "faces_not_found": carried.lost}])
+    say(f"Done: {carried.action.text}." if carried.action else "Nothing is changed.")
+    if carried.lost:
+        say(f"{count(carried.lost, 'face')} with something said have no place in this album.")
 
 
 def _lines(album: Album, actions: list[Action]) -> Iterator[dict[str, Any]]:

@@ -36,9 +36,10 @@ def merge(one: str, other: str, album: Path, as_json: bool) -> None:
     """
     import numpy as np
 
-    from indexer.album import writing
+    from indexer.album import open_album
+    from indexer.locks import changing_groups
 
-    with writing(album):
+    with changing_groups(open_album(album)):
         desk = lay_out(album)
         a, b = desk.someone(one), desk.someone(other)
         rows = np.concatenate([a.rows, b.rows])

@@ -81,7 +81,8 @@ def _name_group(desk: Desk, group: str, name: str, *, add: bool, as_json: bool) 
     from indexer.grouping.groups import group_number
     from indexer.people import NameTaken
 
-    rows = np.flatnonzero(desk.groups == group_number(group, desk.groups))
+    number = group_number(group, desk.groups)
+    rows = np.flatnonzero(desk.groups == number)
     with desk.people() as store:
         try:
             store.assign(desk.refs(rows), name, add_to_existing=add)
@@ -94,7 +95,7 @@ def _name_group(desk: Desk, group: str, name: str, *, add: bool, as_json: bool) 
             ) from error
     if as_json:
         print_json(desk.lines(rows))
-    say(f"Group {group} is {name}: {count(len(rows), 'face')}.")
+    say(f"Group {number} is {name}: {count(len(rows), 'face')}.")
 
 
 def _accept(desk: Desk, names: tuple[str, ...] | None, above: float, *, sheet: Path | None, as_json: bool) -> None:

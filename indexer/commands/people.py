@@ -19,13 +19,22 @@ if TYPE_CHECKING:
 @click.command()
 @album_option
 @click.option("--faces", "each_face", is_flag=True, help="One line for each face instead of each person.")
+@click.option(
+    "--sort",
+    "by",
+    type=click.Choice(["size", "review"]),
+    default="size",
+    show_default=True,
+    help="Order of the groups: the largest first, or as `visavis review` asks for names: large and sure ones first.",
+)
 @json_option
-def people(album: Path, each_face: bool, as_json: bool) -> None:
+def people(album: Path, each_face: bool, by: str, as_json: bool) -> None:
     """List the people of the album and the groups that nobody has named yet, largest first.
 
     \b
     Examples:
       visavis people
+      visavis people --sort review
       visavis people --faces --json > faces.jsonl
     """
     from indexer.album import open_album
@@ -37,14 +46,14 @@ def people(album: Path, each_face: bool, as_json: bool) -> None:
     if each_face:
         _print_faces(archive, groups, shown_rows(archive), as_json)
     else:
-        _print_people(archive, groups, as_json)
+        _print_people(archive, groups, _as_asked(archive, groups) if by == "review" else {}, as_json=as_json)
 
 
 @click.command()
 @click.argument("who", metavar="PERSON_OR_GROUP")
 @album_option
 @click.option("--sheet", type=ANY_PATH, metavar="FILE.jpg", help="Write a contact sheet of the faces.")
-@click.option("--most", default=120, show_default=True, help="Faces on the sheet, at the most.")
+@click.option("--most", type=click.IntRange(1), default=120, show_default=True, help="Faces on the sheet, at the most.")
 @json_option
 def show(who: str, album: Path, sheet: Path | None, most: int, as_json: bool) -> None:
     """List the faces of a person or group, each by its photo and its place from the left: party.jpg#2.
@@ -73,13 +82,30 @@ def show(who: str, album: Path, sheet: Path | None, most: int, as_json: bool) ->
         say(f"{count(draw_sheet(whole.title, faces, sheet), 'face')} on {sheet}.")
 
 
-def _print_people(archive: Archive, groups: np.ndarray, as_json: bool) -> None:
+def _as_asked(archive: Archive, groups: np.ndarray) -> dict[int, float]:
+    """Rate groups as a review does that asks who they are: group → faces settled."""
+    import numpy as np
+
+    from indexer.grouping.groups import FILE_NAME, read_groups
+    from indexer.review.questions import settled_by_name
+
+    stored = read_groups(archive.album.index / FILE_NAME)
+    chance = stored.column(stored.chance, archive.faces.face_ids, 0)
+    there = groups > 0
+    numbers, place, faces = np.unique(groups[there], return_inverse=True, return_counts=True)
+    sure = np.where(chance[there] > 0, chance[there], 1.0)  # alone for the clustering: joined by a human
+    settled = settled_by_name(faces, np.bincount(place, sure, minlength=len(numbers)) / faces)
+    return dict(zip(numbers.tolist(), settled.tolist(), strict=True))
+
+
+def _print_people(archive: Archive, groups: np.ndarray, rating: dict[int, float], *, as_json: bool) -> None:
+    """Print people and groups, the largest first; groups by their rating where they have one."""
     of_people = count_by_number(archive.persons + 1, archive.photo_numbers)
     of_groups = count_by_number(groups, archive.photo_numbers)
     lines: list[tuple[str | None, int | None, int, int]] = []
     lines += [(name, None, *of_people.get(person + 1, (0, 0))) for person, name in archive.people.persons.items()]
     lines += [(None, group, faces, photos) for group, (faces, photos) in of_groups.items()]
-    lines.sort(key=lambda line: (line[0] is None, -line[2], str(line[0])))
+    lines.sort(key=lambda line: (line[0] is None, -rating.get(line[1] or 0, 0), -line[2], str(line[0])))
     if as_json:
         print_json({"person": p, "group": g, "faces": f, "photos": n} for p, g, f, n in lines)
         return

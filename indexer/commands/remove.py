@@ -54,7 +54,8 @@ def remove(
       visavis remove --restore ~/Pictures/beach.jpg
     """
     from embedder.catalogue import read_catalogue
-    from indexer.album import open_album, writing
+    from indexer.album import open_album
+    from indexer.locks import writing
     from indexer.removal import missing_photos, removal, restoration, write_changes
 
     _check_use(photos, missing=missing, restore=restore, and_compact=and_compact)
@@ -87,7 +88,8 @@ def compact(album: Path, dry_run: bool, as_json: bool) -> None:
       visavis compact
     """
     from embedder.compaction import plan_compaction
-    from indexer.album import open_album, writing
+    from indexer.album import open_album
+    from indexer.locks import writing
 
     opened = open_album(album)
     if dry_run:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.commands.embedding import Looking, album_model, load_model, refresh_derived, terminate_as_interrupt
-from indexer.commands.facts import faces_now
 from indexer.commands.options import count, say
 from indexer.commands.progress import progress
 
@@ -73,7 +72,8 @@ def renew_album(
         None if there is nothing to do: no album yet, or it has this model already.
     """
     from embedder.model import choose_model
-    from indexer.album import open_album, require_detection, writing
+    from indexer.album import open_album, require_detection
+    from indexer.locks import writing
 
     if not (root / "album.json").exists():
         return None
@@ -185,17 +185,13 @@ def _carry_names(album: Album) -> None:
     """Let what was said hold for faces that were found anew, if that was not done yet."""
     from indexer.archive import read_archive_even_empty
     from indexer.generations import end_making, names_wait
-    from indexer.people import PeopleStore
+    from indexer.waiting_facts import carry_over
 
     if not names_wait(album):
         return
-    archive = read_archive_even_empty(album)
-    with PeopleStore(album.people) as store:
-        present = faces_now(archive, {face.photo_id for face in store.faces().values()})
-        action = store.reanchor(present)
-        lost = store.state().faces() - archive.row_of.keys()
-    if action:
-        say(f"{action.text}.")
-    if lost:
-        say(f"{count(len(lost), 'face')} with something said have no place in this album any more.")
+    carried = carry_over(read_archive_even_empty(album))
+    if carried.action:
+        say(f"{carried.action.text}.")
+    if carried.lost:
+        say(f"{count(carried.lost, 'face')} with something said have no place in this album any more.")
     end_making(album)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,26 +56,28 @@ def split(
       visavis split 7 --accept
       visavis split "Ann Lee" --faces party.jpg#2,beach.jpg#1 --to "Eva Lee"
     """
-    from indexer.album import writing
+    from indexer.album import open_album
+    from indexer.locks import changing_groups
 
     how = _How(name, new)
     if name is not None and not (accept or by_hand):
         raise click.UsageError("--to says who a part is once it is parted: add --accept or --faces")
     if by_hand and (accept or parts != 2):
         raise click.UsageError("--faces parts these faces from the rest: leave out --accept and --parts")
-    with writing(album):
+    changes = accept or bool(by_hand)
+    with changing_groups(open_album(album)) if changes else nullcontext():
         desk = lay_out(album)
         whole = desk.someone(who)
         divided = _by_hand(desk, whole, by_hand) if by_hand else _propose(desk, whole, parts)
         if sheet is not None:
             _draw(desk, whole, divided, sheet)
-        if accept or by_hand:
+        if changes:
             _carry_out(desk, whole, divided, how)
     if as_json:
         print_json(line | {"part": n} for n, rows in enumerate(divided, 1) for line in desk.lines(rows))
-    elif not (accept or by_hand):
+    elif not changes:
         _print_parts(desk, divided)
-    if not (accept or by_hand):
+    if not changes:
         say(f"`visavis split {_quoted(who)} --accept` parts them; --sheet FILE.jpg shows them first.")
 
 

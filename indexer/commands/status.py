@@ -99,7 +99,8 @@ def verify(album: Path, and_repair: bool, as_json: bool) -> None:
       visavis verify --album ~/album
       visavis verify --repair
     """
-    from indexer.album import open_album, writing
+    from indexer.album import open_album
+    from indexer.locks import writing
     from indexer.repair import repair
     from indexer.verify import problems
 

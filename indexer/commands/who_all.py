@@ -109,8 +109,8 @@ def _print_blocks(name: Callable[[int], Block], sizes: Sequence[int], *, as_json
 
 
 def _write(out: Path, digest: str, name: Callable[[int], Block], sizes: Sequence[int], what: str) -> Tally:
-    from indexer.album import writing
     from indexer.bulk import PartsFolder, name_into, parts_path
+    from indexer.locks import writing
 
     with writing(parts_path(out)):
         parts = PartsFolder(out, digest)

@@ -1,4 +1,8 @@
-"""Change groups at once, as a human said, without grouping the album anew; and back, when that is undone."""
+"""Change groups at once, as a human said, without grouping the album anew; and back, when that is undone.
+
+The caller holds the lock of the groups (``indexer.locks.changing_groups``), from before it reads them or says anything:
+what was said is written first, and nobody must see it with groups that do not know it, and write them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ import numpy as np
 
 from indexer.album import Album, write_whole
 from indexer.archive import Archive
-from indexer.grouping.groups import FILE_NAME, read_groups, write_groups
+from indexer.grouping.groups import FILE_NAME, Groups, read_groups, remember, write_groups
+from indexer.seals import seal_path
 
 CHANGES_NAME = "regrouped.json"
 """What the groups were before each change: derived like the groups, and forgotten with them."""
@@ -57,9 +62,16 @@ def put_back(album: Album, action_id: int) -> bool:
     numbers = groups.groups.copy()
     places = _places(groups.face_ids, face_ids[unchanged])
     numbers[places] = former[unchanged]
-    write_whole(path, write_groups(replace(groups, groups=numbers)))
+    write_whole(path, write_groups(_renumbered(groups, numbers)))
     write_whole(album.index / CHANGES_NAME, json.dumps(changes).encode())
     return bool(unchanged.any())
+
+
+def forget_changes(album: Album) -> None:
+    """Forget what changed groups that are lost: their numbers will stand for others."""
+    path = album.index / CHANGES_NAME
+    path.unlink(missing_ok=True)
+    seal_path(path).unlink(missing_ok=True)
 
 
 def _change(archive: Archive, rows: np.ndarray, new: np.ndarray, action_id: int) -> None:
@@ -74,7 +86,11 @@ def _change(archive: Archive, rows: np.ndarray, new: np.ndarray, action_id: int)
     kept = dict(list(changes.items())[-_KEPT:])
     write_whole(archive.album.index / CHANGES_NAME, json.dumps(kept).encode())
     next_number = max(groups.next_number, int(new.max(initial=0)) + 1)
-    write_whole(path, write_groups(replace(groups, groups=numbers, next_number=next_number)))
+    write_whole(path, write_groups(replace(_renumbered(groups, numbers), next_number=next_number)))
+
+
+def _renumbered(groups: Groups, numbers: np.ndarray) -> Groups:
+    return replace(groups, groups=numbers, formerly=remember(groups.formerly, groups.groups, numbers))
 
 
 def _places(face_ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

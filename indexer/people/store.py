@@ -8,7 +8,7 @@ from another person, as ``move`` does). ``move``, ``reject`` and ``ignore`` are 
 No action may make the facts contradict each other. Whatever is refused leaves no trace.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,10 +63,10 @@ class PeopleStore:
         with self._log.reading() as replay:
             return replay.state()
 
-    def faces(self) -> dict[int, FaceRef]:
-        """List every face that was ever spoken of, by face_id."""
+    def faces(self, face_ids: Iterable[int] | None = None) -> dict[int, FaceRef]:
+        """List faces that were ever spoken of, by face_id: those of the given ids, all if None."""
         with self._log.reading():
-            return self._log.faces()
+            return self._log.faces(face_ids)
 
     def history(self, limit: int | None = None) -> list[Action]:
         """List the latest actions, latest first; all of them if ``limit`` is None."""

@@ -108,6 +108,17 @@ def rank_questions(material: Material, board: Board, most: int = 1) -> list[Ques
     return [*urgent, *ranked][:most]
 
 
+def settled_by_name(faces: Ints, chance: Floats) -> Floats:
+    """Give the figure by which names are asked for: faces settled by saying who they are.
+
+    Args:
+        faces: (G,), how many there are in each group.
+        chance: (G,), how likely one of them is rightly there.
+    """
+    settled: Floats = faces * chance / (1 + faces * (1 - chance))
+    return settled
+
+
 def _bundles(board: Board) -> _Bundles:
     rows = np.flatnonzero(board.bundle >= 0)
     number, first, inverse, size = np.unique(
@@ -123,7 +134,7 @@ def _ask_names(material: Material, board: Board, bundles: _Bundles, most: int) -
     rows = np.flatnonzero(bundles.place >= 0)
     sure = np.where(material.chance[rows] > 0, material.chance[rows], 1.0)  # alone in its group: joined by a human
     chance = np.bincount(bundles.place[rows], sure, minlength=len(bundles.number)) / bundles.size
-    settles = bundles.size * chance / (1 + bundles.size * (1 - chance))
+    settles = settled_by_name(bundles.size, chance)
     open_ = (bundles.person < 0) & (bundles.size > 1)
     open_[[bundles.place[row] for row, other in board.skipped if other == NOBODY]] = False
     unnamed = np.flatnonzero(open_)

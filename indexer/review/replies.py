@@ -9,7 +9,8 @@ _WORDS = {"y": "yes", "yes": "yes", "n": "no", "no": "no", "s": "skip", "skip": 
 _WORDS |= {"u": "undo", "undo": "undo", "q": "quit", "quit": "quit", "exit": "quit"}
 _HELP_WORDS = ("?", "h", "help")
 _HELP_NAME = """Type who this is, as in: Ann Lee. If some are somebody else, type their numbers first: 3 7 Ann Lee.
-Numbers alone take these faces out. n: these are several people, ask about them again in parts."""
+Numbers alone take these faces out. n: these are several people; the next question is about their parts, and its answer
+is what is kept."""
 _HELP_SAME = """Type y if all of the numbers show the same person, n if none does, or those that do not: 3 7."""
 _HELP_ALWAYS = """skip: not now. undo: take back the last answer. quit: stop here, every answer so far is kept.
 These words are no names here, nor are their first letters: `visavis name` can give such a name."""

@@ -32,7 +32,10 @@ FACES_OF_CANDIDATE = 4
 
 @dataclass(frozen=True)
 class Tally:
-    """What the answers settled: faces that got a name, faces that are not somebody, bundles said to be one, or two."""
+    """What the answers settled: faces that got a name, faces that are not somebody, bundles said to be one, or two.
+
+    Only what is kept is an answer: not a skipped question, nor that faces are several people, before it is said which.
+    """
 
     answers: int = 0
     named: int = 0
@@ -80,13 +83,14 @@ class ReviewSession:
         Raises:
             PeopleError: if it contradicts what was said before; nothing of it is kept, and the question is skipped.
         """
-        before = self.board, self.tally
+        before, is_parting = (self.board, self.tally), self._is_parting(question, reply)
         try:
             told, action = self._settle(question, reply)
         except PeopleError:
             self.board, self.tally = skip(before[0], question.keys), before[1]
             raise
-        self.tally = replace(self.tally, answers=self.tally.answers + 1)
+        if reply.word is not Word.SKIP and not is_parting:
+            self.tally = replace(self.tally, answers=self.tally.answers + 1)
         self._before.append((*before, action))
         return told
 
@@ -111,8 +115,10 @@ class ReviewSession:
             return "skipped", None
         if question.candidates:
             return self._settle_candidates(question, reply)
+        if self._is_parting(question, reply):
+            return self._part(question), None
         if reply.word is Word.NO:
-            return self._part(question)
+            return self._settle_two(question)
         return self._settle_name(question, reply)
 
     def _settle_name(self, question: Question, reply: Reply) -> tuple[str, Action | None]:
@@ -138,13 +144,22 @@ class ReviewSession:
             told.append(f"{reply.name}, who is new: {len(rows)}" if is_new else f"{reply.name}: {len(rows)} more")
         return ", ".join(told), action
 
-    def _part(self, question: Question) -> tuple[str, Action | None]:
-        """Part a bundle that is not one person; what is different is asked next, unless there are only two faces."""
+    def _is_parting(self, question: Question, reply: Reply) -> bool:
+        """Whether it is said that three faces or more are several people: that does not tell yet who is different."""
+        is_no = reply.word is Word.NO and not question.candidates
+        return is_no and len(rows_of(self.board, question.target)) > 2
+
+    def _part(self, question: Question) -> str:
+        """Part a bundle that is not one person: which faces are different is asked next, and that answer is kept."""
         rows = rows_of(self.board, question.target)
         self.board = skip(self.board, question.keys)
-        if len(rows) > 2:
-            self.board = part(self.board, rows[halves(self.material.embeddings[rows])])
-            return "parted in two: the next question is about the parts", None
+        self.board = part(self.board, rows[halves(self.material.embeddings[rows])])
+        return "parted in two for now: the next question is about the parts, and its answer is what is kept"
+
+    def _settle_two(self, question: Question) -> tuple[str, Action | None]:
+        """Say of the only two faces of a bundle that they are different."""
+        rows = rows_of(self.board, question.target)
+        self.board = skip(self.board, question.keys)
         pairs = _from_one(int(rows[0]), rows[1:])
         action = self._store.settle(Answer(different=self._ref_pairs(pairs)))
         self._tell_apart(pairs)

@@ -1,13 +1,10 @@
-"""The album's folder: made, found again, refused, locked."""
+"""The album's folder: made, found again, refused."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 import stat
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,6 @@ from indexer.album import (
     open_or_create,
     require_detection,
     write_whole,
-    writing,
 )
 
 
@@ -86,27 +82,6 @@ def test_a_newer_album_asks_for_an_update(tmp_path: Path) -> None:
     (tmp_path / "album.json").write_text('{"format": 99}')
     with pytest.raises(AlbumError, match="format 99, this version knows 3: update visavis"):
         open_album(tmp_path)
-
-
-def _hold(root: Path, pipe: Connection) -> None:
-    with writing(root):
-        pipe.send("held")
-        signal.pause()
-
-
-def test_a_second_writer_is_told_who_holds_the_lock_and_a_dead_owner_frees_it(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    owner = context.Process(target=_hold, args=(tmp_path, there))
-    owner.start()
-    assert here.poll(60) and here.recv() == "held"
-    with pytest.raises(AlbumError, match=f"being written by process {owner.pid} on "), writing(tmp_path):
-        pass
-    assert owner.pid is not None
-    os.kill(owner.pid, signal.SIGKILL)
-    owner.join()
-    with writing(tmp_path):
-        pass
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

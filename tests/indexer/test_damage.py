@@ -60,7 +60,7 @@ def album(make_album, run, monkeypatch) -> Album:
 
 
 def files_of(album: Album) -> list[Path]:
-    return sorted(path for path in album.root.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(path for path in album.root.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
 
 
 def test_the_album_of_these_tests_holds_every_kind_of_file(album, run):

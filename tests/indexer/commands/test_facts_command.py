@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 import stat
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from embedder.shards import write_shard
 from indexer.album import open_or_create
 from indexer.archive import read_archive
 from indexer.cli import cli
+from indexer.people import PeopleStore
+from indexer.waiting_facts import CarriedOver, carry_over
 
 PHOTOS = {"a.png": [[1, 0], [0, 1]], "b.png": [[1, 0.1]], "c.png": [[0, 1]], "d.png": [[1, 1]]}
 
@@ -47,7 +50,9 @@ def other(album, tmp_path):
     for row in np.random.default_rng(0).permutation(len(archive.faces)).tolist():
         ref = archive.ref(row)
         faces.append((ref.photo_id, (ref.box[0] + 3, ref.box[1] - 4, ref.box[2] - 5, ref.box[3] + 6)))
-        rows.append(PhotoRow(ref.photo_id, archive.paths[row], 9, 9, 300, 120, None, "ok", None, 1))
+        status = Path(archive.paths[row]).stat()
+        known = ref.photo_id, archive.paths[row], status.st_size, status.st_mtime_ns
+        rows.append(PhotoRow(*known, 300, 120, None, "ok", None, 1))
     names, boxes = [name for name, _ in faces], np.array([box for _, box in faces], np.int32)
     embeddings = np.random.default_rng(1).standard_normal((len(faces), 128)).astype(np.float16)
     ids = np.array([face_id(name, box) for name, box in faces], np.int64)
@@ -128,6 +133,38 @@ def test_facts_about_photos_that_come_later_wait_for_them(album, run, tmp_path) 
     assert "5 faces of photos that are not in this album yet" in result.stderr
     shutil.copytree(next(album.shards.iterdir()), empty.shards / "000001")
     assert _said(empty) == SAID
+
+
+def test_facts_that_waited_hold_for_the_faces_that_another_detector_finds(album, other, run, tmp_path) -> None:
+    """The photos come after the facts. One face is found elsewhere: what was said of it goes on waiting."""
+    file = tmp_path / "people.json"
+    run("facts", "export", file, "--album", album.root)
+    document = json.loads(file.read_text())
+    away = next(face for face, place in document["faces"].items() if face in document["people"][1]["faces"])
+    document["faces"][away]["box"] = [5000, 5000, 80, 90]
+    file.write_text(json.dumps(document))
+    shard = next(other.shards.iterdir())
+    shard.rename(tmp_path / "later")
+    assert run("facts", "import", file, "--album", other.root).exit_code == 0
+    (tmp_path / "later").rename(shard)
+    result = run("index", "--album", other.root, tmp_path / "photos")
+    assert result.exit_code == 0 and "0 new photos" in result.stderr, result.output
+    assert "What was said of 4 faces before holds for the faces in the same places now." in result.stderr
+    archive = read_archive(other)
+    assert {archive.people.persons[p] for p in archive.persons.tolist() if p >= 0} == {"Ann"}
+    assert archive.people.faces() - set(archive.row_of) == {int(away)}
+    again = run("index", "--album", other.root, tmp_path / "photos")
+    assert again.exit_code == 0 and "What was said" not in again.stderr
+    assert [line["kind"] for line in _lines(run("history", "--album", other.root, "--json"))] == ["reanchor", "import"]
+    assert run("undo", "--album", other.root).exit_code == 0, "the import is taken back, past the re-anchoring"
+    assert read_archive(other).people.faces() == frozenset()
+
+
+def test_facts_about_removed_photos_cost_no_search_for_their_faces(album, run, monkeypatch) -> None:
+    photo = Path(read_archive(album).paths[0]).parent / "a.png"
+    assert run("remove", photo, "--album", album.root).exit_code == 0
+    monkeypatch.setattr(PeopleStore, "reanchor", lambda *_: pytest.fail("there is no photo to look in"))
+    assert carry_over(read_archive(album)) == CarriedOver(None, 0, 2)
 
 
 def test_an_import_that_contradicts_is_refused_by_the_names_of_faces(album, other, run, tmp_path) -> None:

@@ -118,7 +118,7 @@ def test_misuse(album, run, arguments):
 
 
 def test_a_busy_album_is_not_touched(album, run):
-    from indexer.album import writing
+    from indexer.locks import writing
 
     with writing(album.root):
         for command in (("remove", _photo(album, "a.png")), ("compact",)):

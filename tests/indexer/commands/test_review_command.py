@@ -75,6 +75,15 @@ def test_undo_and_skip(album) -> None:
     assert result.stdout.splitlines()[1].startswith('taken back: name 4 faces "Ann Lee"')
 
 
+def test_that_a_group_is_not_one_person_counts_once_it_is_known_who_is_not(album) -> None:
+    stopped = _review(album, "n\nq\n")
+    assert "its answer is what is kept" in stopped.stdout and "0 answers: nothing settled." in stopped.stderr
+    result = _review(album, "n\nn\nq\n")
+    assert "Who is group 1?" in result.stderr and "1 answer: 1 said to be different from others." in result.stderr
+    assert len(read_people(album).different) == 1
+    assert "several people; the next question is about their parts" in _review(album, "?\nq\n").stderr
+
+
 def test_what_is_no_answer_is_asked_again(album) -> None:
     result = _review(album, "\ny\n9 Ann\n2 Ann\n")
     assert result.exit_code == 0, result.output
@@ -154,7 +163,7 @@ def test_an_album_that_was_never_grouped_says_what_to_do(make_album, run) -> Non
         assert result.exit_code == 1 and "run `visavis cluster` first" in result.stderr
     (album.index / "links.parquet").parent.mkdir(exist_ok=True)
     (album.index / "links.parquet").write_bytes(b"PAR1")
-    assert "delete it and run `visavis cluster` again" in run("review", "--album", album.root).stderr
+    assert "run `visavis cluster`, which makes it anew" in run("review", "--album", album.root).stderr
 
 
 def test_a_photo_that_is_gone_is_left_out_of_the_sheet(album, tmp_path: Path) -> None:

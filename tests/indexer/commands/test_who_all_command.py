@@ -124,7 +124,7 @@ def test_what_changed_meanwhile_starts_over(album, make_album, run, tmp_path, sm
 
 
 def test_two_runs_into_one_file_do_not_meet(album, run, tmp_path):
-    from indexer.album import writing
+    from indexer.locks import writing
 
     out = tmp_path / "out.jsonl"
     with writing(indexer.bulk.parts_path(out)):

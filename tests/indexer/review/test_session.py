@@ -114,13 +114,17 @@ def test_a_group_that_is_not_one_person_is_parted_and_asked_about(archive, store
     question = session.question()
     session.answer(question, Reply(Word.NO))
     assert store.state().different == (), "which two are different is not known yet"
+    assert session.tally.answers == 0, "and so nothing is kept yet"
     parts = session.question()
     assert parts is not None and len(parts.candidates) == 1
     bundles = {parts.target, *parts.candidates}
     assert {int(b) for b in session.board.bundle[_rows(archive, 0)]} == bundles
     session.answer(parts, Reply(Word.NO))
-    assert len(store.state().different) == 1
+    assert len(store.state().different) == 1 and session.tally.answers == 1
     assert session.question() != parts
+    session.undo()
+    session.undo()
+    assert session.question() == question and session.tally.answers == 0
 
 
 def test_two_faces_that_are_not_one_person_are_different(archive, store, session) -> None:
