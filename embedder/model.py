@@ -179,13 +179,17 @@ class FaceModel:
         Returns:
             one ``EmbeddedFaces`` for each photo, in the order of ``photos``.
         """
-        return self.find_in([DecodedPhoto(photo, (photo.shape[1], photo.shape[0]), lambda: None) for photo in photos])
+        whole = [DecodedPhoto(photo, (photo.shape[1], photo.shape[0]), lambda: None) for photo in photos]
+        return self.find_in(whole, repeatable=False)
 
-    def find_in(self, photos: Sequence[DecodedPhoto]) -> list[EmbeddedFaces]:
+    def find_in(self, photos: Sequence[DecodedPhoto], *, repeatable: bool = True) -> list[EmbeddedFaces]:
         """Find and embed the faces of photos that may be decoded in part.
 
         Where the crop of a face has more pixels than the face has in ``pixels``, faces are cut from the whole photo.
 
+        Args:
+            photos: any number.
+            repeatable: see ``FaceEncoder.encode_faces``.
         Returns:
             one ``EmbeddedFaces`` for each photo, in pixels of the whole photo.
         """
@@ -193,7 +197,7 @@ class FaceModel:
             return []
         found = self._detector.detect([photo.pixels for photo in photos])
         crops = self.compute.map(self._cut, list(zip(photos, found, strict=True)))
-        encoded = self._encode(crops)
+        encoded = self._encode(crops, repeatable=repeatable)
         return [self._embedded(*parts) for parts in zip(photos, found, encoded, strict=True)]
 
     def _cut(self, photo_and_faces: tuple[DecodedPhoto, Faces]) -> np.ndarray:
@@ -235,11 +239,12 @@ class FaceModel:
             crop_faces(photo, points, network.template, network.input_size, network.resampling)
             for photo, points in zip(photos, landmarks, strict=True)
         ]
-        return self._encode(crops)
+        return self._encode(crops, repeatable=True)
 
-    def _encode(self, crops: Sequence[np.ndarray]) -> list[Encoded]:
+    def _encode(self, crops: Sequence[np.ndarray], *, repeatable: bool) -> list[Encoded]:
         """Embed the crops of several photos together."""
-        encoded, ends = self._encoder.encode_faces(np.concatenate(crops)), np.cumsum([len(some) for some in crops])[:-1]
+        encoded = self._encoder.encode_faces(np.concatenate(crops), repeatable=repeatable)
+        ends = np.cumsum([len(some) for some in crops])[:-1]
         parts = [np.split(of_all, ends) for of_all in (encoded.embeddings, encoded.lengths, encoded.agreements)]
         return [Encoded(*part) for part in zip(*parts, strict=True)]
 

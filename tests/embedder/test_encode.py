@@ -76,6 +76,20 @@ def test_a_face_is_the_same_in_any_batch(
     np.testing.assert_allclose(encoder.encode(crops), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("crops_at_once", [4, 16])
+def test_a_face_is_the_same_to_the_last_bit_in_any_company(
+    crops_at_once: int, encoder: FaceEncoder, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+):
+    """Alone, with others in another order, or in the last batch: what is stored depends on no interruption."""
+    monkeypatch.setattr(encoder, "crops_at_once", crops_at_once)
+    expected = encoder.encode_faces(np.concatenate([crops] * 4), repeatable=True)
+    for rows in ([2], [3, 2], [0, 1, 2, 3, 4, 2]):
+        found = encoder.encode_faces(crops[rows], repeatable=True)
+        np.testing.assert_array_equal(found.embeddings, expected.embeddings[rows])
+        np.testing.assert_array_equal(found.lengths, expected.lengths[rows])
+        np.testing.assert_array_equal(found.agreements, expected.agreements[rows])
+
+
 def test_no_face_gives_no_embedding(encoder: FaceEncoder, crops: np.ndarray):
     embeddings = encoder.encode(crops[:0])
     assert embeddings.shape == (0, encoder.dimension)
