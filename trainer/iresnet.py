@@ -34,7 +34,7 @@ class IResNet(nn.Module):
         self.last_norm = _norm(channels)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels * size * size, dimension)
-        self.head_norm = nn.BatchNorm1d(dimension, affine=False)
+        self.head_norm = nn.BatchNorm1d(dimension)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.1)

@@ -101,3 +101,12 @@ def loss_at_collapse(settings: Settings) -> float | None:
     if isinstance(settings, DlibMetric):  # as many pairs of strangers, all at distance 0, as same-person pairs
         return (settings.distance_threshold + settings.margin) / 2
     return settings.margin if isinstance(settings, FaceNet) else None
+
+
+def first_length(settings: Settings) -> float | None:
+    """Give how long embeddings should be when a network with random weights begins, for a loss of fixed distances.
+
+    So long that two unrelated ones, at a right angle, are about as far apart as the loss wants strangers to be: dlib's
+    threshold times the square root of 2. None for a loss to which any length is alike.
+    """
+    return settings.distance_threshold if isinstance(settings, DlibMetric) else None

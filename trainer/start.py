@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trainer.crops import CropsSettings
 from trainer.dlib_limits import LIMITS
 from trainer.dlib_network import load_dlib
 from trainer.networks import NetworkSettings, build_network
+from trainer.recipes import first_length
 from trainer.settings import TrainSettings
 from trainer.sface_network import load_sface
 from trainer.weights import load_weights
@@ -74,9 +76,19 @@ def begin(settings: TrainSettings, crops: CropsSettings) -> Start:
             template=crops.template,
         )
         torch.manual_seed(settings.seed)
-        return Start(build_network(wanted).eval(), wanted, "", "random weights")
+        network = build_network(wanted).eval()
     except ValueError as error:
         raise StartError(f"{error}: see --dimension, --depths, and `visavis crops --network` or --size") from error
+    if settings.recipe is not None:
+        _set_length(network, first_length(settings.loss_settings(settings.recipe)))
+    return Start(network, wanted, "", "random weights")
+
+
+def _set_length(network: nn.Module, length: float | None) -> None:
+    """Let embeddings begin with this length, in a network that ends in a batch norm; else they have the root of D."""
+    norm = getattr(network, "head_norm", None)
+    if length is not None and isinstance(norm, nn.BatchNorm1d):
+        nn.init.constant_(norm.weight, length / math.sqrt(norm.num_features))
 
 
 def read_network(path: Path, template: tuple[tuple[float, float], ...] | None = None) -> Start:

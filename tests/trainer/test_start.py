@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -24,6 +26,22 @@ def test_random_weights_follow_the_seed_and_the_crops():
     assert not torch.equal(first, other)
     assert made[0].settings == NetworkSettings("small", 112, 8, width=4, depths=(1,), template=CROPS.template)
     assert made[0].licence == ""
+
+
+@pytest.mark.parametrize("kind", ["small", "iresnet"])
+@pytest.mark.parametrize(("recipe", "length"), [("batch-hard", math.sqrt(32)), ("dlib", 0.6)])
+def test_random_weights_begin_where_the_loss_looks(kind, recipe, length):
+    """dlib's loss looks at distances of .6: of embeddings ten times as long it sees none but too far ones."""
+    depths = (1,) if kind == "small" else (1, 1, 1, 1)
+    start = begin(TrainSettings(kind=kind, recipe=recipe, width=4, depths=depths, dimension=32), CROPS)
+    crops = torch.rand(16, 3, 112, 112, generator=torch.Generator().manual_seed(0)) * 255
+    assert start.network.train()(crops).norm(dim=1).mean().item() == pytest.approx(length, rel=0.05)
+
+
+def test_the_length_follows_the_settings_of_the_loss():
+    settings = TrainSettings(recipe="dlib", loss={"distance_threshold": 2.0}, width=4, depths=(1,), dimension=16)
+    norm = begin(settings, CROPS).network.get_submodule("head_norm")
+    assert torch.equal(norm.weight, torch.full((16,), 0.5))
 
 
 def test_a_weight_file_is_begun_with(weight_file):
