@@ -44,7 +44,7 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
       visavis cluster --stricter
     """
     from indexer.album import open_album, writing
-    from indexer.answers import face_lines, shown_rows
+    from indexer.answers import album_proposals, face_lines, shown_rows
     from indexer.archive import read_archive
     from indexer.grouping.archive_groups import group_archive
     from indexer.grouping.changes import changes
@@ -55,14 +55,15 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
         archive = read_archive(opened)
         found = group_archive(archive, wrong_share_factor=2.0 ** (looser - stricter))
         former, groups = _remember(archive, found)
+    proposed, _ = album_proposals(archive)  # what `visavis name --accept` will take
     if as_json:
         print_json(face_lines(archive, groups.groups, shown_rows(archive)))
     else:
         _print_largest(archive, groups.groups)
     if former.any():
-        _say_changes(changes(former, groups.groups, (archive.persons >= 0) | (groups.proposed >= 0)))
-    _say_proposals(archive, groups.proposed)
-    _say_summary(archive, groups, time.monotonic() - started)
+        _say_changes(changes(former, groups.groups, (archive.persons >= 0) | (proposed >= 0)))
+    _say_proposals(archive, proposed)
+    _say_summary(archive, groups, proposed, time.monotonic() - started)
     _say_threshold(found.clustering.threshold)
 
 
@@ -152,9 +153,9 @@ def _say_proposals(archive: Archive, proposed: np.ndarray) -> None:
     )
 
 
-def _say_summary(archive: Archive, groups: Groups, seconds: float) -> None:
+def _say_summary(archive: Archive, groups: Groups, proposed: np.ndarray, seconds: float) -> None:
     grouped = groups.groups > 0
-    alone = ~grouped & (groups.proposed < 0) & (archive.persons < 0) & ~archive.ignored
+    alone = ~grouped & (proposed < 0) & (archive.persons < 0) & ~archive.ignored
     say(
         f"{count(len(set(groups.groups[grouped].tolist())), 'group')} of {count(int(grouped.sum()), 'face')} "
         f"without a name, {count(int(alone.sum()), 'face')} alone, in {duration(seconds)}."

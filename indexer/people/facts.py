@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 Pair = tuple[int, int]
@@ -54,6 +55,22 @@ def ordered(a: int, b: int) -> Pair:
     return (a, b) if a < b else (b, a)
 
 
+def lowest_joined(pairs: Iterable[Pair]) -> dict[int, int]:
+    """Join what pairs link, directly or through others: each member of a pair -> the lowest of its piece."""
+    above: dict[int, int] = {}
+
+    def top(member: int) -> int:
+        while (higher := above.setdefault(member, member)) != member:
+            above[member] = above[higher]  # halves the way for the next time
+            member = above[member]
+        return member
+
+    for a, b in pairs:
+        low, high = sorted((top(a), top(b)))
+        above[high] = low
+    return {member: top(member) for member in above}
+
+
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Write "1 face", "2 faces"."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
@@ -93,12 +110,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class PeopleState:
-    """What holds now, of all that was said. A snapshot: later actions do not change it."""
+    """What holds now, of all that was said, and what follows from it. A snapshot: later actions do not change it."""
 
     persons: dict[int, str]
     """person_id -> name. A person may have no face left."""
     person_of: dict[int, int]
-    """face_id -> person_id"""
+    """face_id -> person_id, as it was said; ``whose`` adds what follows from that"""
     rejected: frozenset[Pair]
     """(face_id, person_id): this face is not that person."""
     ignored: frozenset[int]
@@ -107,6 +124,27 @@ class PeopleState:
     """Pairs of face_ids said to be one person, lower id first, sorted."""
     different: tuple[Pair, ...]
     """Pairs of face_ids said to be two people, likewise."""
+
+    @cached_property
+    def heads(self) -> dict[int, int]:
+        """face_id -> the lowest of those that were said to be the same, for every face in ``same``."""
+        return lowest_joined(self.same)
+
+    @cached_property
+    def whose(self) -> dict[int, int]:
+        """face_id -> person_id: a face that is the same as one of Ann's is Ann's. Ignored faces are nobody's."""
+        owner = {self.heads[face]: person for face, person in self.person_of.items() if face in self.heads}
+        return {
+            face: owner[head] for face, head in self.heads.items() if head in owner and face not in self.ignored
+        } | self.person_of
+
+    @cached_property
+    def not_whose(self) -> frozenset[Pair]:
+        """(head, person_id) for each person whom a face, or one that is the same, was said not to be.
+
+        The head of a face that is not in ``heads`` is the face itself.
+        """
+        return frozenset((self.heads.get(face, face), person) for face, person in self.rejected)
 
     def faces(self) -> frozenset[int]:
         """Collect the face_ids that anything holds for."""

@@ -18,7 +18,7 @@ from indexer.people.anchors import FaceRef, by_id, by_photo, reanchor
 from indexer.people.answers import Answer, facts_of_answer
 from indexer.people.exchange import find_places, from_document, missing_facts, to_document
 from indexer.people.facts import Facts, NameTaken, Pair, PeopleError, PeopleState, clean_name, count, name_key
-from indexer.people.joining import chained, loosened, parted
+from indexer.people.joining import chained, loosened, names_left, parted
 from indexer.people.log import Action, PeopleLog
 from indexer.people.refusals import name_of, name_taken, require_nothing_overruled, two_faces
 
@@ -190,11 +190,12 @@ class PeopleStore:
             return self._say("reject", order, facts, refs)
 
     def ignore(self, faces: Sequence[FaceRef]) -> Action | None:
-        """Never show faces again; those that were somebody are nobody from now on."""
+        """Never show faces again; those that were somebody are nobody from now on. Others that are the same stay so."""
         refs = by_id(faces)
         with self._log.writing() as replay:
             new = tuple((face,) for face in refs if face not in replay.ignored)
-            return self._say("ignore", f"ignore {count(len(new), 'face')}", Facts(ignored=new), refs)
+            facts = Facts(ignored=new, assigned=names_left({face for (face,) in new}, replay))
+            return self._say("ignore", f"ignore {count(len(new), 'face')}", facts, refs)
 
     def join(self, faces: Sequence[FaceRef]) -> Action | None:
         """Say that faces are one person, all of them, whoever that is.

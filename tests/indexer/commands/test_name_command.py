@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from indexer.album import open_album
 from indexer.answers import album_proposals
 from indexer.archive import Archive, read_archive, read_people
 from indexer.grouping.groups import FILE_NAME, read_groups, write_groups
-from indexer.people import PeopleStore
+from indexer.people import PeopleError, PeopleStore
 
 
 def _near(direction: int, seed: int) -> list[float]:
@@ -149,6 +154,75 @@ def test_nobody_for_whom_anything_is_proposed_says_what_to_do(make_album, run) -
         store.assign([archive.ref(0)], "Ann", add_to_existing=False)
     result = run("name", "--accept", "Ann", "--album", album.root)
     assert result.exit_code == 1 and "`visavis cluster` proposes faces" in result.stderr
+
+
+def test_a_face_in_the_mirror_has_the_name_and_the_rest_is_taken_as_announced(make_album, run) -> None:
+    """Zoe twice in one photo: the two were said to be the same."""
+    photos = {"mirror.png": [_near(0, 1), _near(0, 2)]} | {f"{i}.png": [_near(0, 10 + i)] for i in range(4)}
+    album = make_album(photos).root
+    assert run("move", "--to", "Zoe", "--new", "mirror.png#2", "--album", album).exit_code == 0
+    assert run("same", "mirror.png#1", "mirror.png#2", "--album", album).exit_code == 0
+    assert "Proposed: 4 faces for 1 person: Zoe (4)" in run("cluster", "--album", album).stderr
+    assert [line.split("\t")[0][-12:] for line in run("show", "Zoe", "--album", album).stdout.splitlines()] == [
+        "mirror.png#1",
+        "mirror.png#2",
+    ]
+    refused = run("reject", "--not", "Zoe", "mirror.png#1", "--album", album)
+    assert "were said to be the same person" in refused.stderr and "With --loosen" in refused.stderr
+    assert "Zoe: 4 faces more" in run("name", "--accept", "Zoe", "--album", album).stderr
+    assert "Proposed" not in run("cluster", "--album", album).stderr
+
+
+_FACE = st.integers(0, 11)
+_MIRRORS = (8, 10)  # rows of a face that stands beside one like it
+_SAID = st.lists(
+    st.one_of(
+        st.sampled_from([("same", row, row + 1) for row in _MIRRORS]),
+        st.tuples(st.sampled_from(["same", "different"]), _FACE, _FACE),
+        st.tuples(st.sampled_from(["move", "reject"]), _FACE, st.sampled_from([1, 2])),
+        st.tuples(st.just("ignore"), _FACE),
+    ),
+    max_size=12,
+)
+
+
+def _say(store: PeopleStore, archive: Archive, said: tuple[str, int, int]) -> None:
+    what, row, *other = said
+    with suppress(PeopleError):  # what contradicts the rest is refused
+        match what:
+            case "move" | "reject":
+                getattr(store, what)([archive.ref(row)], *other)
+            case "ignore":
+                store.ignore([archive.ref(row)])
+            case _:
+                getattr(store, what)(archive.ref(row), archive.ref(*other))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(_FACE, min_size=2, max_size=2, unique=True), _SAID)
+def test_whatever_was_said_all_that_is_announced_can_be_taken(make_album, run, tmp_path, named, facts) -> None:
+    """Two people in six photos alone, in one together, and each in one with a mirror."""
+    if not (tmp_path / "album").exists():
+        photos = {f"{i}.png": [_near(i % 2, i)] for i in range(6)}
+        pairs = {"a.png": [_near(0, 10), _near(1, 11)], "b.png": [_near(0, 12), _near(0, 13)]}
+        make_album(photos | pairs | {"c.png": [_near(1, 14), _near(1, 15)]})
+    album = open_album(tmp_path / "album")
+    album.people.unlink(missing_ok=True)
+    archive = read_archive(album)
+    with PeopleStore(album.people) as store:
+        for row, name in zip(named, ("Ann", "Bob"), strict=True):
+            store.assign([archive.ref(row)], name, add_to_existing=False)
+        for said in facts:
+            _say(store, archive, said)
+    result = run("cluster", "--album", album.root)
+    assert result.exit_code == 0, result.output
+    before = read_archive(album)
+    announced = dict(re.findall(r"(Ann|Bob) \((\d+)\)", result.stderr))
+    taken = run("name", "--accept-all", "--album", album.root)
+    assert taken.exit_code == 0, taken.output
+    assert dict(re.findall(r"(Ann|Bob): (\d+) faces? more", taken.stderr)) == announced
+    after = read_archive(album)
+    assert int(((after.persons >= 0) & (before.persons < 0)).sum()) == sum(map(int, announced.values()))
 
 
 def proposals_by_person(archive: Archive) -> dict[int, int]:

@@ -91,6 +91,20 @@ def test_a_face_leaves_a_person_and_those_it_was_linked_with(store):
     assert store.move(refs(3), 2, loosen=True) is None
 
 
+def test_faces_that_were_the_same_as_one_that_leaves_keep_their_name(store):
+    store.join(refs(1, 2, 3))
+    store.assign(refs(2), "Ann", add_to_existing=False)
+    store.move_to_new(refs(2), "Eva", loosen=True)
+    assert store.state().whose == {1: 1, 2: 2, 3: 1} and store.state().same == ((1, 3),)
+    store.undo()
+    with pytest.raises(Conflict, match='faces 3 and 2 were said to be the same person; face 2 is "Ann"'):
+        store.reject(refs(3), 1)
+    store.reject(refs(3), 1, loosen=True)
+    assert store.state().whose == {1: 1, 2: 1}
+    store.reject(refs(2), 1)
+    assert store.state().whose == {}, "what is said of a face is said of those that are the same"
+
+
 number = st.integers(1, len(FACES))
 pairs = st.lists(st.tuples(number, number).filter(lambda pair: pair[0] < pair[1]), max_size=6)
 

@@ -333,6 +333,20 @@ def taken_from_persons(state, faces):
     return {face: who for face, who in state.person_of.items() if face not in faces}
 
 
+def said_same(state, face):
+    """Collect the faces that are the same as this one, slowly."""
+    faces = {face}
+    for _ in FACES:
+        faces.update(number for pair in state.same if faces & set(pair) for number in pair)
+    return faces
+
+
+def whose(state):
+    """Say who each face is by what was said, slowly."""
+    people = {face: {state.person_of.get(other) for other in said_same(state, face)} - {None} for face in FACES}
+    return {face: min(who) for face, who in people.items() if who and face not in state.ignored}
+
+
 def expected(state, action, next_person):
     """Say by the rules, and as slowly as need be, what holds after an action; None if it must be refused."""
     match action:
@@ -378,9 +392,12 @@ def expected(state, action, next_person):
                 rejected=state.rejected | {(face, who) for face in faces},
             )
         case ("ignore", faces):
-            after = dataclasses.replace(
-                state, person_of=taken_from_persons(state, faces), ignored=state.ignored.union(faces)
-            )
+            ignored = state.ignored.union(faces)
+            person_of = taken_from_persons(state, faces)
+            for left in sorted(state.whose.keys() - ignored):  # whose name came from a face that is ignored now
+                named = person_of.keys() & said_same(state, left)
+                person_of |= {} if named else {left: state.whose[left]}
+            after = dataclasses.replace(state, person_of=person_of, ignored=ignored)
         case ("same" | "different" as said, pair):
             after = dataclasses.replace(state, **{said: tuple(sorted({*getattr(state, said), pair}))})
         case ("retract", pair):
@@ -458,6 +475,7 @@ def test_any_sequence_of_actions_ends_as_the_rules_say(sequence):
                         next_person += len(after.persons.keys() - {*range(next_person)})
                         states.append(after)
                 assert store.state() == states[-1]
+                assert store.state().whose == whose(states[-1])
                 assert len(store.history()) == len(before) + (done is not None)
         with PeopleStore(path) as again:
             assert again.state() == states[-1], "replayed from the start"
@@ -483,6 +501,21 @@ def test_the_clock_is_right_by_default_and_the_user_has_a_name(tmp_path):
         action = store.ignore(refs(1))
     assert abs(datetime.fromisoformat(action.at) - datetime.now(UTC)) < timedelta(minutes=1)
     assert action.who
+
+
+def test_a_face_is_whose_the_faces_are_that_it_is_the_same_as(store):
+    store.assign(refs(2), "Ann", add_to_existing=False)
+    store.same(FACES[2], FACES[3])
+    store.same(FACES[3], FACES[4])
+    assert store.state().whose == {2: 1, 3: 1, 4: 1} and store.state().person_of == {2: 1}
+    store.ignore(refs(3))
+    assert store.state().whose == {2: 1, 4: 1}
+    store.ignore(refs(2))
+    assert store.state().whose == {4: 1}, "the name stays with the face that is shown"
+    store.undo()
+    store.move(refs(3), 1)
+    store.retract(FACES[3], FACES[4])
+    assert store.state().whose == {2: 1, 3: 1}
 
 
 def test_no_fact_is_lost_from_the_faces_of_a_state(store):
