@@ -45,9 +45,10 @@ def split(
 ) -> None:
     """Part a group, or the faces of a person, into the people that they are.
 
-    Shows which faces would go together; --accept does it, --faces does it by hand. The parts of a
-    group become groups, and no clustering joins them again. Of a person the largest part keeps the
-    name; the others go --to somebody, or are nobody until they are named.
+    Shows which faces would go together, and keeps to what was said of pairs; --accept does it. With
+    --faces your word holds: what stands against it, that faces are the same, is taken back. The parts
+    of a group become groups, and no clustering joins them again. Of a person the largest part keeps
+    the name; the others go --to somebody, or are nobody until they are named.
 
     \b
     Examples:
@@ -107,19 +108,27 @@ def _propose(desk: Desk, whole: Someone, parts: int) -> list[np.ndarray]:
     from indexer.grouping.division import divide
     from indexer.grouping.face_constraints import photo_pairs
 
-    size = len(whole.rows)
+    archive, size = desk.archive, len(whole.rows)
     if size < parts:
         raise click.ClickException(f"{whole.title} has {count(size, 'face')}: too few for {parts} parts")
-    place = {int(face): n for n, face in enumerate(desk.archive.faces.face_ids[whole.rows].tolist())}
-    said = [(place[a], place[b]) for a, b in desk.archive.people.different if a in place and b in place]
-    photos = photo_pairs(desk.archive.photo_numbers[whole.rows], np.arange(size), np.zeros(size, np.int64))
+    heads, unit = np.unique(archive.heads[whole.rows], return_inverse=True)
+    if len(heads) < parts:
+        raise click.ClickException(
+            f"by what was said to be the same person, {whole.title} is {count(len(heads), 'person', 'people')}, not "
+            f"{parts}: --faces parts faces from the rest all the same, and takes back that they are the same"
+        )
+    place = dict(zip(archive.heads[whole.rows].tolist(), range(size), strict=True))
+    different = [tuple(archive.people.heads.get(face, face) for face in pair) for pair in archive.people.different]
+    said = [(place[a], place[b]) for a, b in different if a in place and b in place]
+    photos = photo_pairs(archive.photo_numbers[whole.rows], np.arange(size), np.zeros(size, np.int64))
     apart = np.concatenate([np.array(said, np.int64).reshape(-1, 2), photos])
-    labels = divide(desk.archive.embeddings[whole.rows], apart, parts)
+    labels = divide(archive.embeddings[whole.rows], unit.astype(np.int64), apart, parts)
     return [whole.rows[labels == part] for part in range(parts)]
 
 
 def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How) -> None:
     from indexer.grouping.regrouping import part_group
+    from indexer.people.joining import TAKING_BACK
 
     if whole.person is not None:
         _take_from_person(desk, whole.person, divided, how)
@@ -136,6 +145,8 @@ def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How)
         for number, rows in zip(numbers, divided, strict=True)
     )
     say(f"{whole.title.capitalize()} is parted: {names}. `visavis undo` takes it back.")
+    if taken_back := desk.names.explain(action.text).partition(TAKING_BACK)[2]:
+        say(f"Taken back: {taken_back}.")
 
 
 def _take_from_person(desk: Desk, person: int, divided: list[np.ndarray], how: _How) -> None:

@@ -18,7 +18,7 @@ from indexer.people.anchors import FaceRef, by_id, by_photo, reanchor
 from indexer.people.answers import Answer, facts_of_answer
 from indexer.people.exchange import find_places, from_document, missing_facts, to_document
 from indexer.people.facts import Facts, NameTaken, Pair, PeopleError, PeopleState, clean_name, count, name_key
-from indexer.people.joining import chained, loosened, names_left, parted
+from indexer.people.joining import chained, loosened, names_left, parted, with_taken_back
 from indexer.people.log import Action, PeopleLog
 from indexer.people.refusals import name_of, name_taken, require_nothing_overruled, two_faces
 
@@ -153,7 +153,7 @@ class PeopleStore:
             new = tuple((face, person) for face in refs if replay.person_of.get(face) != person)
             order = f'move {count(len(new), "face")} to "{name}"'
             facts = loosened(Facts(assigned=new), refs if loosen else (), replay)
-            return self._say("move", order, facts, refs)
+            return self._say("move", with_taken_back(order, facts), facts, refs)
 
     def move_to_new(self, faces: Sequence[FaceRef], name: str, *, loosen: bool = False) -> Action | None:
         """Put faces to a new person, as ``move`` does.
@@ -169,7 +169,8 @@ class PeopleStore:
             person = self._log.next_person()
             order = f'move {count(len(refs), "face")} to "{name}", who is new'
             facts = Facts(created=((person, name),), assigned=tuple((face, person) for face in refs))
-            return self._say("move", order, loosened(facts, refs if loosen else (), replay), refs)
+            facts = loosened(facts, refs if loosen else (), replay)
+            return self._say("move", with_taken_back(order, facts), facts, refs)
 
     def reject(self, faces: Sequence[FaceRef], person: int, *, loosen: bool = False) -> Action | None:
         """Say that faces are not this person; those that were, are nobody from now on.
@@ -187,7 +188,7 @@ class PeopleStore:
             new = tuple((face, person) for face in refs if face not in replay.rejected.get(person, ()))
             order = f'reject {count(len(new), "face")} as not "{name}"'
             facts = loosened(Facts(rejected=new), refs if loosen else (), replay)
-            return self._say("reject", order, facts, refs)
+            return self._say("reject", with_taken_back(order, facts), facts, refs)
 
     def ignore(self, faces: Sequence[FaceRef]) -> Action | None:
         """Never show faces again; those that were somebody are nobody from now on. Others that are the same stay so."""
@@ -224,7 +225,8 @@ class PeopleStore:
             raise ValueError("parts must be two or more, and no face in two of them")
         with self._log.writing() as replay:
             order = f"split {count(len(refs), 'face')} into {len(parts)} people"
-            return self._say("split", order, parted(parts_by_id, replay), refs)
+            facts = parted(parts_by_id, replay)
+            return self._say("split", with_taken_back(order, facts), facts, refs)
 
     def same(self, a: FaceRef, b: FaceRef) -> Action | None:
         """Say that two faces are one person, whoever that is.

@@ -134,6 +134,20 @@ def test_a_split_is_proposed_drawn_carried_out_and_holds(album, run, ask, tmp_pa
     assert _history(album) == ["split"]
 
 
+def test_a_proposal_keeps_to_what_was_said_and_a_hand_takes_it_back_aloud(album, run, ask) -> None:
+    ask("same", "00.png#1", "10.png#1")
+    parts = {line["photo"][-6:]: line["part"] for line in ask("split", "1")}
+    assert parts["00.png"] == parts["10.png"]
+    said = read_archive(album).people.same
+    ask("split", "1", "--accept")
+    assert set(said) <= set(read_archive(album).people.same)
+    ask("undo")
+    result = run("split", "1", "--faces", "10.png#1,11.png#1", "--album", album.root)
+    told = "Taken back: that these are the same person: 00.png#1 and 10.png#1."
+    assert told in result.stderr.replace("10.png#1 and 00.png#1", "00.png#1 and 10.png#1")
+    assert "take back that these are the same person" in run("history", "--album", album.root).stdout
+
+
 def test_an_undone_split_gives_the_group_back_and_numbers_are_not_used_twice(album, ask) -> None:
     before = _by_name(album)
     ask("split", "1", "--accept")
@@ -171,7 +185,8 @@ def test_of_a_person_the_smaller_part_is_somebody_else_or_nobody(album, ask) -> 
     ask("undo")
     assert "nobody here is called 'Eva'" in ask("split", "Ann", "--faces", "20.png#1", "--to", "Eva")
     ask("split", "Ann", "--faces", ",".join(_faces(2)), "--to", "Eva", "--new")
-    ask("split", "Ann", "--accept", "--to", "eva")
+    assert "by what was said to be the same person, Ann is 1 person, not 2: --faces" in ask("split", "Ann", "--accept")
+    ask("split", "Ann", "--faces", ",".join(_faces(1)), "--to", "eva")
     said = _by_name(album)
     assert sorted(list(said.values()).count(name) for name in ("Ann", "Eva")) == [4, 8]
     assert _history(album)[:3] == ["move", "move", "undo"]

@@ -54,7 +54,8 @@ def test_two_faces_said_to_be_different_are_not_joined_by_a_third(store):
 
 def test_a_split_holds_though_two_faces_were_said_to_be_the_same(store):
     store.join(refs(1, 2))
-    assert store.split([refs(1), refs(2)]).text == "split 2 faces into 2 people"
+    taken_back = ", and take back that these are the same person: faces 1 and 2"
+    assert store.split([refs(1), refs(2)]).text == f"split 2 faces into 2 people{taken_back}"
     assert (store.state().same, store.state().different) == ((), ((1, 2),))
     assert store.split([refs(2), refs(1)]) is None
     store.undo()
@@ -86,7 +87,9 @@ def test_a_face_leaves_a_person_and_those_it_was_linked_with(store):
     assert store.state().same == ((1, 3),)
     with pytest.raises(NameTaken, match='"Ann" already, with 2 faces: move the faces to that person'):
         store.move_to_new(refs(3), "ann")
-    assert store.move_to_new(refs(3), "Bob", loosen=True).text == 'move 1 face to "Bob", who is new'
+    assert store.move_to_new(refs(3), "Bob", loosen=True).text == (
+        'move 1 face to "Bob", who is new, and take back that these are the same person: faces 1 and 3'
+    )
     assert (store.state().person_of, store.state().same) == ({1: 1, 3: 2}, ())
     assert store.move(refs(3), 2, loosen=True) is None
 
