@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from indexer.commands.desk import FACE, faces_argument, lay_out
 from indexer.commands.options import album_option, json_option
 
-_HINT = ". With --loosen, these faces stop being the same as others"
+if TYPE_CHECKING:
+    from indexer.people import Conflict
 
 loosen_option = click.option(
     "--loosen", is_flag=True, help="Take back, too, that these faces are the same person as others that stay behind."
 )
+
+
+def _or_loosen(conflict: Conflict) -> str:
+    linked = any(reason.kind == "same" for reason in conflict.reasons)
+    return conflict.remedy + ". With --loosen, these faces stop being the same as others" * linked
 
 
 @click.command()
@@ -39,7 +46,7 @@ def move(
 
     desk = lay_out(album)
     rows = desk.chosen(faces, group)
-    with desk.people(_HINT) as store:
+    with desk.people(_or_loosen) as store:
         if new:
             action = store.move_to_new(desk.refs(rows), name, loosen=loosen)
         else:
@@ -77,7 +84,7 @@ def reject(
         person = people.pop()
     else:
         person = find_person(desk.archive.people, name)
-    with desk.people(_HINT) as store:
+    with desk.people(_or_loosen) as store:
         action = store.reject(desk.refs(rows), person, loosen=loosen)
     desk.report(action, rows, as_json=as_json)
 

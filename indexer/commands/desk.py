@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from indexer.archive import Archive
     from indexer.face_names import FaceNames, Someone
-    from indexer.people import Action, FaceRef, PeopleStore
+    from indexer.people import Action, Conflict, FaceRef, PeopleStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -62,11 +62,11 @@ class Desk:
         return [self.archive.ref(row) for row in rows.tolist()]
 
     @contextmanager
-    def people(self, hint: str = "") -> Iterator[PeopleStore]:
+    def people(self, remedy: Callable[[Conflict], str] | None = None) -> Iterator[PeopleStore]:
         """Open the people file; where it refuses something, its words name faces as users do.
 
         Args:
-            hint: added where what was said of pairs of faces is in the way.
+            remedy: what to do where something is in the way, if a command knows better than the people file.
         """
         from indexer.people import Conflict, PeopleError, PeopleStore
 
@@ -74,8 +74,10 @@ class Desk:
             try:
                 yield store
             except PeopleError as error:
-                in_the_way = isinstance(error, Conflict) and any("the same person" in fact for fact in error.facts)
-                raise click.ClickException(self.names.explain(str(error)) + (hint if in_the_way else "")) from error
+                told = self.names.explain(str(error))
+                if remedy is not None and isinstance(error, Conflict):
+                    told = f"{self.names.explain(error.because)}. {remedy(error)}"
+                raise click.ClickException(told) from error
 
     def report(self, action: Action | None, rows: np.ndarray, *, as_json: bool) -> None:
         """Tell what was done, and how the faces stand now."""

@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     import numpy as np
 
     from indexer.face_names import Someone
-    from indexer.people import Action, PeopleStore
+    from indexer.people import Action, Conflict, PeopleStore
 
 
 @click.command()
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
+@click.option(
+    "--loosen",
+    is_flag=True,
+    help="Of two people: take back, too, that faces of theirs are two people, or not this one.",
+)
 @album_option
 @json_option
-def merge(one: str, other: str, album: Path, as_json: bool) -> None:
+def merge(one: str, other: str, loosen: bool, album: Path, as_json: bool) -> None:
     """Say that A and B are one person. Each is the name of a person or the number of a group.
 
     Of two people the first keeps its name. A group that is merged with a person takes the name. Two
@@ -42,19 +47,25 @@ def merge(one: str, other: str, album: Path, as_json: bool) -> None:
         desk = lay_out(album)
         a, b = desk.someone(one), desk.someone(other)
         rows = np.concatenate([a.rows, b.rows])
-        with desk.people() as store:
-            action = _merge(desk, store, a, b)
+        if loosen and (a.person is None or b.person is None):
+            raise click.UsageError("--loosen is for two people who have a name: leave it out")
+        with desk.people(_or_loosen if a.person is not None and b.person is not None else None) as store:
+            action = _merge(desk, store, a, b, loosen=loosen)
     _warn_of_photos(desk, a.rows, b.rows)
     desk.report(action, rows, as_json=as_json)
 
 
-def _merge(desk: Desk, store: PeopleStore, a: Someone, b: Someone) -> Action | None:
+def _or_loosen(conflict: Conflict) -> str:
+    return f"{conflict.remedy}. With --loosen, all of that is taken back at once"
+
+
+def _merge(desk: Desk, store: PeopleStore, a: Someone, b: Someone, *, loosen: bool) -> Action | None:
     import numpy as np
 
     from indexer.grouping.regrouping import join_groups
 
     if a.person is not None and b.person is not None:
-        return store.merge(a.person, b.person)
+        return store.merge(a.person, b.person, loosen=loosen)
     if a.group is not None and b.group is not None:
         if a.group == b.group:
             raise click.ClickException(f"{a.title} is one group already: name another one")

@@ -1,10 +1,11 @@
 """The vocabulary of the people file: facts, the state that they make, names, refusals. Opens no file."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import Literal
 
 Pair = tuple[int, int]
 
@@ -21,14 +22,32 @@ class NoSuchPerson(PeopleError):
     """No person has this id: it was never given, or the person was merged or undone."""
 
 
-class Conflict(PeopleError):
-    """What is to be said contradicts what was said before; ``facts`` spells out what stands against it."""
+@dataclass(frozen=True)
+class Reason:
+    """A fact that stands against what is to be said."""
 
-    def __init__(self, refused: str, facts: Iterable[str], remedy: str) -> None:
-        self.facts = tuple(facts)
+    kind: Literal["is", "is not", "ignored", "same", "different"]
+    face: int
+    other: int = 0
+    """a person_id where the face is somebody, or not; a face_id of a pair"""
+
+
+class Conflict(PeopleError):
+    """What is to be said contradicts what was said before.
+
+    Attributes:
+        reasons: what stands against it.
+        facts: each of them in words.
+        because: what is refused, and why, in words.
+        remedy: what can be done about it, in words; a command may know better.
+    """
+
+    def __init__(self, refused: str, reasons: Sequence[Reason], facts: Iterable[str], remedy: str) -> None:
+        self.reasons, self.facts, self.remedy = tuple(reasons), tuple(facts), remedy
         shown = "; ".join(self.facts[:8])
         more = f"; and {len(self.facts) - 8} more" if len(self.facts) > 8 else ""
-        super().__init__(f"cannot {refused}, because {shown}{more}. {remedy}")
+        self.because = f"cannot {refused}, because {shown}{more}"
+        super().__init__(f"{self.because}. {remedy}")
 
 
 def clean_name(name: str) -> str:

@@ -44,13 +44,13 @@ def parted(parts: Sequence[Iterable[int]], replay: Replay) -> Facts:
     )
 
 
-def with_taken_back(order: str, facts: Facts) -> str:
-    """Add to an order, for humans, which facts on pairs of faces it takes back."""
+def with_taken_back(order: str, facts: Facts, which: str = "the same person") -> str:
+    """Add to an order, for humans, of which pairs of faces it takes back that they are ``which``."""
     if not facts.retracted:
         return order
     pairs = "; ".join(f"faces {face} and {other}" for face, other in facts.retracted[:_TOLD])
     more = f"; and {len(facts.retracted) - _TOLD} more" if len(facts.retracted) > _TOLD else ""
-    return f"{order}{TAKING_BACK}that these are the same person: {pairs}{more}"
+    return f"{order}{TAKING_BACK}that these are {which}: {pairs}{more}"
 
 
 def loosened(facts: Facts, faces: Iterable[int], replay: Replay) -> Facts:
@@ -71,6 +71,22 @@ def loosened(facts: Facts, faces: Iterable[int], replay: Replay) -> Facts:
     retracted = {ordered(face, other) for face in gone for other in replay.same.of(face) if other not in gone}
     named = (*facts.assigned, *names_left(gone, replay))
     return replace(facts, assigned=named, same=tuple(links), retracted=tuple(sorted(retracted)))
+
+
+def merged_loosely(keep: int, other: int, replay: Replay) -> Facts:
+    """Say that two people are one, and take back what was said against it: that faces are two people, or not this one.
+
+    Args:
+        keep: the person who takes the faces.
+        other: the person who is no more.
+        replay: what holds.
+    """
+    named = replay.faces_of[keep] | replay.faces_of[other]
+    faces = named.union(*(replay.said_same(face) for face in named if replay.same.has(face)))
+    rejected = (replay.rejected.get(keep, set()) | replay.rejected.get(other, set())) & faces - replay.ignored
+    apart = {ordered(face, far) for face in faces for far in replay.different.of(face) if far in faces}
+    assigned = tuple((face, keep) for face in sorted(rejected))
+    return Facts(merged=((other, keep),), assigned=assigned, retracted=tuple(sorted(apart)))
 
 
 def names_left(gone: set[int], replay: Replay) -> tuple[Pair, ...]:

@@ -18,7 +18,7 @@ from indexer.people.anchors import FaceRef, by_id, by_photo, reanchor
 from indexer.people.answers import Answer, facts_of_answer
 from indexer.people.exchange import find_places, from_document, missing_facts, to_document
 from indexer.people.facts import Facts, NameTaken, Pair, PeopleError, PeopleState, clean_name, count, name_key
-from indexer.people.joining import chained, loosened, names_left, parted, with_taken_back
+from indexer.people.joining import chained, loosened, merged_loosely, names_left, parted, with_taken_back
 from indexer.people.log import Action, PeopleLog
 from indexer.people.refusals import name_of, name_taken, require_nothing_overruled, two_faces
 
@@ -123,9 +123,13 @@ class PeopleStore:
                 return None
             return self._say("rename", f'rename "{old}" to "{name}"', Facts(renamed=((person, name),)))
 
-    def merge(self, keep: int, other: int) -> Action | None:
+    def merge(self, keep: int, other: int, *, loosen: bool = False) -> Action | None:
         """Say that two people are one: the first keeps its name and takes the faces of the other.
 
+        Args:
+            keep: the first.
+            other: the other, who is no more.
+            loosen: take back what was said against it, of two faces or of one.
         Raises:
             Conflict: if a face of one was said to be different from one of the other, or not to be this person.
         """
@@ -133,7 +137,8 @@ class PeopleStore:
             order = f'merge "{name_of(replay, other)}" into "{name_of(replay, keep)}"'
             if keep == other:
                 raise PeopleError(f"cannot {order}: that is one person already, so name another one")
-            return self._say("merge", order, Facts(merged=((other, keep),)))
+            facts = merged_loosely(keep, other, replay) if loosen else Facts(merged=((other, keep),))
+            return self._say("merge", with_taken_back(order, facts, "two people"), facts)
 
     # Faces
 

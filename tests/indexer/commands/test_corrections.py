@@ -113,6 +113,17 @@ def test_a_photo_with_both_is_warned_of(album, run, ask) -> None:
     assert 'Done: merge "Bob" into "Ann". `visavis undo` takes it back.' in result.stderr
 
 
+def test_two_people_told_apart_are_merged_when_it_is_taken_back(album, run, ask) -> None:
+    ask("name", "1", "Ann")
+    ask("reject", "00.png#1")
+    ask("move", "--to", "Bob", "--new", "00.png#1")
+    refused = ask("merge", "Ann", "Bob")
+    assert '00.png#1 was said not to be "Ann"; 00.png#1 is "Bob"' in refused and "With --loosen" in refused
+    assert "retract" not in refused
+    assert {line["person"] for line in ask("merge", "Ann", "Bob", "--loosen")} == {"Ann"}
+    assert run("merge", "Ann", "3", "--loosen", "--album", album.root).exit_code == 2
+
+
 # split
 
 

@@ -206,7 +206,7 @@ def test_faces_said_different_cannot_have_one_name_nor_two_faces_said_same_two(s
         store.assign(refs(1, 2), "Ann", add_to_existing=False)
     store.assign(refs(1), "Ann", add_to_existing=False)
     store.assign(refs(2), "Annie", add_to_existing=False)
-    with pytest.raises(Conflict, match=r'different people; face 1 is "Ann"; face 2 is "Ann"'):
+    with pytest.raises(Conflict, match=r'different people; face 1 is "Ann"; face 2 is "Annie"'):
         store.merge(1, 2)
     with pytest.raises(Conflict, match=r'face 1 is "Ann"; face 2 is "Annie"'):
         store.same(FACES[1], FACES[2])
@@ -219,6 +219,32 @@ def test_faces_said_different_cannot_have_one_name_nor_two_faces_said_same_two(s
 
 
 # Undo and history
+
+
+def test_two_people_who_cannot_be_one_are_told_by_the_names_they_have(store):
+    store.assign(refs(1, 2), "Kim", add_to_existing=False)
+    store.reject(refs(2), 1)
+    store.assign(refs(2, 3), "Eva", add_to_existing=False)
+    store.different(FACES[1], FACES[3])
+    for keep, other, told in ((1, 2, '"Eva" into "Kim"'), (2, 1, '"Kim" into "Eva"')):
+        with pytest.raises(Conflict, match=f"cannot merge {told}") as refused:
+            store.merge(keep, other)
+        assert set(refused.value.facts) in (
+            {'face 2 was said not to be "Kim"', 'face 2 is "Eva"'},
+            {"faces 1 and 3 were said to be different people", 'face 1 is "Kim"', 'face 3 is "Eva"'},
+        )
+        pairs = "different people" in str(refused.value)
+        assert ("visavis retract" in str(refused.value)) == pairs, "which takes back no rejection"
+        assert "visavis move --to NAME FACE" in str(refused.value)
+    before = store.state()
+    action = store.merge(1, 2, loosen=True)
+    assert action.text == 'merge "Eva" into "Kim", and take back that these are two people: faces 1 and 3'
+    assert store.state() == dataclasses.replace(NOTHING, persons={1: "Kim"}, person_of={1: 1, 2: 1, 3: 1})
+    store.undo()
+    assert store.state() == before
+    store.retract(FACES[1], FACES[3])
+    store.move(refs(2), 1)
+    assert store.merge(1, 2).text == 'merge "Eva" into "Kim"', "as the remedies say"
 
 
 def test_undo_takes_back_one_action_after_the_other_whole(store):
