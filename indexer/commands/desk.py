@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from indexer.archive import Archive
     from indexer.face_names import FaceNames, Someone
-    from indexer.people import Action, Conflict, FaceRef, PeopleStore
+    from indexer.people import Action, Conflict, FaceRef, PeopleError, PeopleStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+GROUP_ANEW = "`visavis cluster` groups and proposes faces by all that was said"
+_FACES_SHOWN = 3  # in a remedy
 
 FACE = "FACE"
 """How a face is called in the help of commands: its id, or PHOTO#2 for the second from the left."""
@@ -68,23 +71,53 @@ class Desk:
         Args:
             remedy: what to do where something is in the way, if a command knows better than the people file.
         """
-        from indexer.people import Conflict, PeopleError, PeopleStore
+        from indexer.people import PeopleError, PeopleStore
 
         with PeopleStore(self.archive.album.people) as store:
             try:
                 yield store
             except PeopleError as error:
-                told = self.names.explain(str(error))
-                if remedy is not None and isinstance(error, Conflict):
-                    told = f"{self.names.explain(error.because)}. {remedy(error)}"
-                raise click.ClickException(told) from error
+                raise click.ClickException(self.told(error, remedy)) from error
 
-    def report(self, action: Action | None, rows: np.ndarray, *, as_json: bool) -> None:
-        """Tell what was done, and how the faces stand now."""
+    def told(self, error: PeopleError, remedy: Callable[[Conflict], str] | None = None) -> str:
+        """Write for users what the people file refuses; see ``people``."""
+        from indexer.people import Conflict
+
+        if remedy is not None and isinstance(error, Conflict):
+            return f"{self.names.explain(error.because)}. {remedy(error)}"
+        return self.names.explain(str(error))
+
+    def ways_out(self, rows: np.ndarray) -> Callable[[Conflict], str]:
+        """Say how a group, the faces at ``rows``, gets a name where what was said of some is in the way."""
+        import numpy as np
+
+        archive, number = self.archive, int(self.groups[rows[0]])
+        faces_here, heads = archive.faces.face_ids[rows], archive.heads[rows]
+
+        def remedy(conflict: Conflict) -> str:
+            against = sorted(conflict.against())
+            linked = np.isin(heads, [archive.people.heads.get(face, face) for face in against])
+            kinds = {reason.kind for reason in conflict.reasons}
+            if kinds <= {"same", "different"} and len(set(heads[linked].tolist())) > 1:
+                return f"That was said since they were grouped: {GROUP_ANEW}"
+            spoken_of = np.isin(faces_here, against)
+            in_the_way = spoken_of if spoken_of.any() else linked
+            if not in_the_way.any() or in_the_way.all():
+                return conflict.remedy
+            faces = [self.names.short(row) for row in rows[in_the_way][:_FACES_SHOWN].tolist()]
+            more = ",..." if int(in_the_way.sum()) > _FACES_SHOWN else ""
+            return f"`visavis split {number} --faces {','.join(faces)}{more}` parts them from the group first"
+
+        return remedy
+
+    def report(
+        self, action: Action | None, rows: np.ndarray, *, as_json: bool, otherwise: str = "that was said before"
+    ) -> None:
+        """Tell what was done, and how the faces stand now; ``otherwise``, why nothing was."""
         if as_json:
             print_json(self.lines(rows))
         if action is None:
-            say("Nothing is changed: that was said before.")
+            say(f"Nothing is changed: {otherwise}.")
         else:
             say(f"Done: {self.names.explain(action.text)}. `visavis undo` takes it back.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,19 @@ def merge(one: str, other: str, loosen: bool, album: Path, as_json: bool) -> Non
         rows = np.concatenate([a.rows, b.rows])
         if loosen and (a.person is None or b.person is None):
             raise click.UsageError("--loosen is for two people who have a name: leave it out")
-        with desk.people(_or_loosen if a.person is not None and b.person is not None else None) as store:
+        with desk.people(_remedy(desk, a, b)) as store:
             action = _merge(desk, store, a, b, loosen=loosen)
     _warn_of_photos(desk, a.rows, b.rows)
     desk.report(action, rows, as_json=as_json)
 
 
-def _or_loosen(conflict: Conflict) -> str:
-    return f"{conflict.remedy}. With --loosen, all of that is taken back at once"
+def _remedy(desk: Desk, a: Someone, b: Someone) -> Callable[[Conflict], str] | None:
+    """Say what to do where something was said against it."""
+    if a.person is not None and b.person is not None:
+        return lambda conflict: f"{conflict.remedy}. With --loosen, all of that is taken back at once"
+    if a.group is not None and b.group is not None:
+        return None
+    return desk.ways_out(a.rows if b.group is None else b.rows)
 
 
 def _merge(desk: Desk, store: PeopleStore, a: Someone, b: Someone, *, loosen: bool) -> Action | None:

@@ -49,6 +49,11 @@ class Conflict(PeopleError):
         self.because = f"cannot {refused}, because {shown}{more}"
         super().__init__(f"{self.because}. {remedy}")
 
+    def against(self) -> set[int]:
+        """Collect the faces that stand against it; not those that only link them to others."""
+        pairs = {face for reason in self.reasons if reason.kind == "different" for face in (reason.face, reason.other)}
+        return pairs | {reason.face for reason in self.reasons if reason.kind not in ("same", "different")}
+
 
 def clean_name(name: str) -> str:
     """Write a name the one way it is stored: Unicode NFC, single spaces, none at the ends.

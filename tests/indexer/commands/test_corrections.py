@@ -267,6 +267,33 @@ def test_a_contradiction_is_refused_with_its_facts_and_nothing_is_written(album,
     assert "is compared with itself" in ask("same", "00.png#1", "00.png#1")
 
 
+def test_a_group_with_faces_that_are_not_this_person_says_how_they_leave_it(album, ask) -> None:
+    ask("move", "--to", "Carl", "--new", "two.png#2")
+    ask("reject", "--not", "Carl", "20.png#1")
+    ask("different", "21.png#1", "two.png#2")
+    for face in ("20.png#1", "21.png#1"):
+        refused = ask("name", "3", "Carl", "--add")
+        assert ask("merge", "Carl", "3") == refused
+        assert f"`visavis split 3 --faces {face}` parts them" in refused and "retract" not in refused
+        ask("split", "3", "--faces", face)
+    assert {line["person"] for line in ask("name", "3", "Carl", "--add")} == {"Carl"}
+
+
+def test_a_group_of_which_two_were_told_apart_since_is_to_be_grouped_anew(album, ask) -> None:
+    ask("different", "20.png#1", "21.png#1")
+    refused = ask("name", "3", "Rudy")
+    assert "`visavis cluster` groups" in refused and "retract" not in refused and "split" not in refused
+
+
+def test_nothing_to_retract_is_told(album, run, ask) -> None:
+    ask("same", "00.png#1", "01.png#1")
+    ask("same", "01.png#1", "02.png#1")
+    result = run("retract", "00.png#1", "10.png#1", "--album", album.root)
+    assert result.exit_code == 0 and result.stderr == "Nothing is changed: nothing was said of just these two.\n"
+    result = run("retract", "00.png#1", "02.png#1", "--album", album.root)
+    assert "just these two; they are the same by what was said of them and others" in result.stderr
+
+
 def test_saying_it_twice_changes_nothing(album, run) -> None:
     for expected in ("Done: say that 00.png#1 and 01.png#1 are different", "Nothing is changed"):
         result = run("different", "01.png#1", "00.png#1", "--album", album.root)

@@ -18,6 +18,7 @@ from indexer.answers import album_proposals
 from indexer.archive import Archive, read_archive, read_people
 from indexer.grouping.groups import FILE_NAME, read_groups, write_groups
 from indexer.people import PeopleError, PeopleStore
+from indexer.sheet import Tile
 
 
 def _near(direction: int, seed: int) -> list[float]:
@@ -63,7 +64,8 @@ def test_several_people_and_all_of_them(album, run) -> None:
     assert run("name", "--accept", "Bob", "--accept", "Ann", "--album", album.root).exit_code == 0
     assert _people(album) == {"Ann": 4, "Bob": 3}
     nothing = run("name", "--accept-all", "--album", album.root)
-    assert nothing.exit_code == 0 and "0 faces taken for 0 people" in nothing.stderr
+    assert nothing.exit_code == 0 and nothing.stderr.startswith("Nothing is proposed: `visavis cluster`")
+    assert run("name", "--accept-all", "--sheet", "x.jpg", "--json", "--album", album.root).stdout == ""
 
 
 def test_accept_all_takes_everything(album, run) -> None:
@@ -76,6 +78,37 @@ def test_a_sheet_is_for_looking_first(album, run, tmp_path) -> None:
     assert result.exit_code == 0 and "3 faces on" in result.stderr and "nothing was taken" in result.stderr
     assert np.asarray(Image.open(tmp_path / "look.jpg")).shape[1] >= 3 * 160
     assert _people(album) == {"Ann": 1, "Bob": 1}
+
+
+def test_what_is_on_the_sheet_is_listed_for_programs_and_can_be_rejected(album, run, tmp_path, monkeypatch) -> None:
+    captions = []
+    monkeypatch.setattr(
+        "indexer.sheet.Tile", lambda picture, caption: captions.append(caption) or Tile(picture, caption)
+    )
+    sheet = tmp_path / "look.jpg"
+    result = run("name", "--accept", "Ann", "--sheet", sheet, "--album", album.root, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(line["person"], line["proposed"]) for line in lines] == [(None, "Ann")] * 3
+    assert sorted(captions) == ["01.png#1", "02.png#1", "03.png#1"]
+    assert run("reject", *captions[:2], "--album", album.root).exit_code == 0, "not Ann, for whom they are proposed"
+    mixed = run("reject", "11.png#1", "00.png#1", "--album", album.root)
+    assert mixed.exit_code == 1 and "say with --not who they are not" in mixed.stderr
+    captions.clear()
+    assert run("name", "--accept-all", "--sheet", sheet, "--album", album.root).exit_code == 0
+    assert {caption[:5] for caption in captions} == {"Ann: ", "Bob: "} and "Bob: 11.png#1" in captions
+
+
+def test_what_cannot_be_taken_is_told_and_the_rest_is_taken(album, run) -> None:
+    """Two faces of Ann's group were told apart after it was made."""
+    assert run("different", "01.png#1", "02.png#1", "--album", album.root).exit_code == 0
+    result = run("name", "--accept-all", "--album", album.root, "--json")
+    assert result.exit_code == 1 and _people(album) == {"Ann": 1, "Bob": 3}
+    assert {json.loads(line)["person"] for line in result.stdout.splitlines()} == {"Bob"}
+    assert "Bob: 2 faces more." in result.stderr and "2 faces taken for 1 person." in result.stderr
+    assert 'cannot name 3 faces "Ann", because' in result.stderr and "were said to be different" in result.stderr
+    assert "`visavis cluster` groups and proposes" in result.stderr and "retract" not in result.stderr
+    assert run("cluster", "--album", album.root).exit_code == 0
+    assert run("name", "--accept-all", "--album", album.root).exit_code == 0
 
 
 def test_only_sure_faces_are_taken_on_request(album, run) -> None:
