@@ -52,6 +52,8 @@ def move(
             action = store.move_to_new(desk.refs(rows), name, loosen=loosen)
         else:
             action = store.move(desk.refs(rows), person, loosen=loosen)
+    if action is not None:
+        desk.warn_of_photos(rows, person)
     desk.report(action, rows, as_json=as_json)
 
 

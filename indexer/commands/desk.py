@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from indexer.commands.options import print_json, say
+from indexer.commands.options import count, print_json, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +109,30 @@ class Desk:
             return f"`visavis split {number} --faces {','.join(faces)}{more}` parts them from the group first"
 
         return remedy
+
+    def warn_of_photos(self, rows: np.ndarray, person: int | None) -> None:
+        """Say which photos show a person twice now: a mistake, mostly, but there are mirrors, and photos of photos.
+
+        Args:
+            rows: the faces that were given to the person just now.
+            person: who that is, if it is somebody who was there before: those faces count as well.
+        """
+        import numpy as np
+
+        archive = self.archive
+        known = np.empty(0, np.int64) if person is None else np.flatnonzero(archive.persons == person)
+        whole = np.concatenate([rows, np.setdiff1d(known, rows)])
+        whole = whole[np.isin(archive.photo_numbers[whole], archive.photo_numbers[rows])]
+        # Two faces of a photo that were said to be the same are no mistake: of these one counts.
+        places = np.stack([archive.photo_numbers[whole], archive.heads[whole]])
+        whole = whole[np.unique(places, axis=1, return_index=True)[1]]
+        _, first, shown = np.unique(archive.photo_numbers[whole], return_index=True, return_counts=True)
+        if (shown > 1).any():
+            one, other = (self.names.short(int(row)) for row in np.sort(whole[first[shown > 1][0] :][:2]))
+            say(
+                f"Warning: {count(int((shown > 1).sum()), 'photo')} with two faces that are one person now, "
+                f"as {one} and {other}."
+            )
 
     def report(
         self, action: Action | None, rows: np.ndarray, *, as_json: bool, otherwise: str = "that was said before"

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from indexer.commands.desk import Desk, lay_out
-from indexer.commands.options import album_option, count, json_option, say
+from indexer.commands.options import album_option, json_option
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from indexer.face_names import Someone
     from indexer.people import Action, Conflict, PeopleStore
 
@@ -52,7 +50,8 @@ def merge(one: str, other: str, loosen: bool, album: Path, as_json: bool) -> Non
             raise click.UsageError("--loosen is for two people who have a name: leave it out")
         with desk.people(_remedy(desk, a, b)) as store:
             action = _merge(desk, store, a, b, loosen=loosen)
-    _warn_of_photos(desk, a.rows, b.rows)
+    if action is not None:
+        desk.warn_of_photos(rows, None)
     desk.report(action, rows, as_json=as_json)
 
 
@@ -82,14 +81,3 @@ def _merge(desk: Desk, store: PeopleStore, a: Someone, b: Someone, *, loosen: bo
         return action
     person, group = (a, b) if a.group is None else (b, a)
     return store.assign(desk.refs(group.rows), person.title, add_to_existing=True)
-
-
-def _warn_of_photos(desk: Desk, rows: np.ndarray, others: np.ndarray) -> None:
-    """Say which photos show both: a mistake, mostly, but there are mirrors, and photos of photos."""
-    import numpy as np
-
-    photos = desk.archive.photo_numbers
-    both, first, second = np.intersect1d(photos[rows], photos[others], return_indices=True)
-    if len(both):
-        names = f"{desk.names.short(int(rows[first[0]]))} and {desk.names.short(int(others[second[0]]))}"
-        say(f"Warning: {count(len(both), 'photo')} with two faces that are one person now, as {names}.")

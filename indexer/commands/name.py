@@ -82,7 +82,7 @@ def _name_group(desk: Desk, group: str, name: str, *, add: bool, as_json: bool) 
     rows = np.flatnonzero(desk.groups == group_number(group, desk.groups))
     with desk.people(desk.ways_out(rows)) as store:
         try:
-            store.assign(desk.refs(rows), name, add_to_existing=add)
+            action = store.assign(desk.refs(rows), name, add_to_existing=add)
         except NameTaken as error:
             person = desk.archive.people.person_named(name)
             faces = count(int((desk.archive.persons == person).sum()), "face")
@@ -93,6 +93,8 @@ def _name_group(desk: Desk, group: str, name: str, *, add: bool, as_json: bool) 
     if as_json:
         print_json(desk.lines(rows))
     say(f"Group {group} is {name}: {count(len(rows), 'face')}.")
+    if action is not None:
+        desk.warn_of_photos(rows, desk.archive.people.person_named(name))
 
 
 def _accept(desk: Desk, names: tuple[str, ...] | None, above: float, *, sheet: Path | None, as_json: bool) -> None:

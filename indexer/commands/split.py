@@ -157,15 +157,19 @@ def _take_from_person(desk: Desk, person: int, divided: list[np.ndarray], how: _
 
     if how.name is not None and len(divided) > 2:
         raise click.UsageError("--to says who one part is, and here are several: leave out --to, or --parts")
-    refs = desk.refs(np.concatenate(divided[1:]))
+    rows = np.concatenate(divided[1:])
+    refs, to = desk.refs(rows), None
+    if how.name is not None and not how.new:
+        to = find_person(desk.archive.people, how.name, "; --new makes a new person")
     with desk.people() as store:
         if how.name is None:
             action = store.reject(refs, person, loosen=True)
-        elif how.new:
+        elif to is None:
             action = store.move_to_new(refs, how.name, loosen=True)
         else:
-            to = find_person(desk.archive.people, how.name, "; --new makes a new person")
             action = store.move(refs, to, loosen=True)
+    if action is not None and how.name is not None:
+        desk.warn_of_photos(rows, to)
     desk.report(action, divided[1], as_json=False)
 
 

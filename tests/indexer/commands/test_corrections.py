@@ -285,6 +285,32 @@ def test_a_group_of_which_two_were_told_apart_since_is_to_be_grouped_anew(album,
     assert "`visavis cluster` groups" in refused and "retract" not in refused and "split" not in refused
 
 
+def test_two_faces_of_one_photo_with_one_name_are_warned_of_unless_they_are_the_same(album, run, ask) -> None:
+    warning = "Warning: 1 photo with two faces that are one person now, as two.png#1 and two.png#2"
+    where = "--album", album.root
+    assert warning in run("move", "--to", "Ann", "--new", "two.png#1", "two.png#2", *where).stderr
+    ask("undo")
+    assert "Warning" not in run("move", "--to", "Ann", "--new", "two.png#1", *where).stderr
+    assert warning in run("move", "--to", "ann", "two.png#2", "20.png#1", *where).stderr
+    ask("undo")
+    ask("merge", "1", "3")
+    assert "Warning" not in run("name", "1", "Ann", "--add", *where).stderr
+    ask("move", "--to", "Bob", "--new", "two.png#2")
+    assert warning in run("split", "Ann", "--faces", "two.png#1", "--to", "Bob", *where).stderr
+    ask("undo")
+    ask("undo")
+    ask("same", "two.png#1", "two.png#2")
+    assert "Warning" not in run("move", "--to", "Ann", "two.png#2", *where).stderr
+
+
+def test_a_group_added_to_somebody_beside_it_is_warned_of(make_album, run) -> None:
+    album = make_album({"two.png": [_near(0, 1), _near(1, 2)], "a.png": [_near(1, 3)], "b.png": [_near(1, 4)]})
+    assert run("cluster", "--album", album.root).exit_code == 0
+    assert run("move", "--to", "Ann", "--new", "two.png#1", "--album", album.root).exit_code == 0
+    result = run("name", "1", "Ann", "--add", "--album", album.root)
+    assert "as two.png#1 and two.png#2" in result.stderr, result.stderr
+
+
 def test_nothing_to_retract_is_told(album, run, ask) -> None:
     ask("same", "00.png#1", "01.png#1")
     ask("same", "01.png#1", "02.png#1")
