@@ -75,7 +75,7 @@ def _merge(desk: Desk, store: PeopleStore, a: Someone, b: Someone, *, loosen: bo
         if a.group == b.group:
             raise click.ClickException(f"{a.title} is one group already: name another one")
         rows = np.concatenate([a.rows, b.rows])
-        action = store.join(desk.refs(rows))
+        action = store.join(desk.refs(rows), of=f"groups {a.group} and {b.group}")
         if action is not None:
             join_groups(desk.archive, rows, a.group, action.action_id)
         return action

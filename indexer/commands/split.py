@@ -128,7 +128,7 @@ def _propose(desk: Desk, whole: Someone, parts: int) -> list[np.ndarray]:
 
 def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How) -> None:
     from indexer.grouping.regrouping import part_group
-    from indexer.people.joining import TAKING_BACK
+    from indexer.people.orders import TAKING_BACK
 
     if whole.person is not None:
         _take_from_person(desk, whole.person, divided, how)
@@ -136,7 +136,7 @@ def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How)
     if how.name is not None:
         raise click.UsageError("--to is for a person's faces: a part of a group gets its name with `visavis name`")
     with desk.people() as store:
-        action = store.split([desk.refs(rows) for rows in divided])
+        action = store.split([desk.refs(rows) for rows in divided], of=whole.title)
     if action is None:
         raise click.ClickException(f"{whole.title} was parted so already: `visavis cluster` groups it anew")
     numbers = part_group(desk.archive, divided, action.action_id)

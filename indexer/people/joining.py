@@ -10,10 +10,6 @@ from itertools import combinations, pairwise
 from indexer.people.facts import Facts, Pair, ordered
 from indexer.people.replay import Pairs, Replay
 
-TAKING_BACK = ", and take back "
-"""Stands in the text of an action before the facts that it takes back."""
-_TOLD = 3  # pairs
-
 
 def chained(faces: Iterable[int], same: Pairs) -> tuple[Pair, ...]:
     """Link faces one after the other, where the two are not linked yet."""
@@ -42,15 +38,6 @@ def parted(parts: Sequence[Iterable[int]], replay: Replay) -> Facts:
         different=tuple(pair for pair in apart if pair not in replay.different),
         retracted=tuple(sorted(crossing)),
     )
-
-
-def with_taken_back(order: str, facts: Facts, which: str = "the same person") -> str:
-    """Add to an order, for humans, of which pairs of faces it takes back that they are ``which``."""
-    if not facts.retracted:
-        return order
-    pairs = "; ".join(f"faces {face} and {other}" for face, other in facts.retracted[:_TOLD])
-    more = f"; and {len(facts.retracted) - _TOLD} more" if len(facts.retracted) > _TOLD else ""
-    return f"{order}{TAKING_BACK}that these are {which}: {pairs}{more}"
 
 
 def loosened(facts: Facts, faces: Iterable[int], replay: Replay) -> Facts:

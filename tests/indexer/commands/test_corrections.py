@@ -177,6 +177,12 @@ def test_a_split_by_hand_is_carried_out_also_against_a_merge(album, ask) -> None
     assert "20.png#1 is not in group 4" in ask("split", "4", "--faces", "20.png#1")
     assert "these are all faces of group 4" in ask("split", "4", "--faces", "00.png#1,01.png#1")
     assert _history(album) == ["split", "split", "join"]
+    told = [line["what"].partition(",")[0] for line in ask("history")]
+    assert told == [
+        "split group 4 (3 faces) into 2 people",
+        "split group 1 (12 faces) into 2 people",
+        "join groups 1 and 3 (12 faces) to one person",
+    ]
 
 
 def test_two_faces_said_to_be_different_are_parted_and_so_are_more_parts(album, ask) -> None:
