@@ -58,7 +58,7 @@ def merge(one: str, other: str, loosen: bool, album: Path, as_json: bool) -> Non
 def _remedy(desk: Desk, a: Someone, b: Someone) -> Callable[[Conflict], str] | None:
     """Say what to do where something was said against it."""
     if a.person is not None and b.person is not None:
-        return lambda conflict: f"{conflict.remedy}. With --loosen, all of that is taken back at once"
+        return lambda conflict: f"{conflict.remedy}. With --loosen, all that stands against it is taken back"
     if a.group is not None and b.group is not None:
         return None
     return desk.ways_out(a.rows if b.group is None else b.rows)

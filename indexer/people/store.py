@@ -20,7 +20,7 @@ from indexer.people.exchange import find_places, from_document, missing_facts, t
 from indexer.people.facts import Facts, NameTaken, PeopleError, PeopleState, clean_name, count, name_key
 from indexer.people.joining import chained, loosened, merged_loosely, names_left, parted
 from indexer.people.log import Action, PeopleLog
-from indexer.people.orders import both, whole, with_taken_back
+from indexer.people.orders import TAKING_BACK, both, whole, with_taken_back
 from indexer.people.refusals import name_of, name_taken, require_nothing_overruled, two_faces
 
 FILE_NAME = "people.sqlite"
@@ -139,6 +139,8 @@ class PeopleStore:
             if keep == other:
                 raise PeopleError(f"cannot {order}: that is one person already, so name another one")
             facts = merged_loosely(keep, other, replay) if loosen else Facts(merged=((other, keep),))
+            if facts.assigned:
+                order += f"{TAKING_BACK}the rejection of {count(len(facts.assigned), 'face')}"
             return self._say("merge", with_taken_back(order, facts, "two people"), facts)
 
     # Faces

@@ -238,7 +238,8 @@ def test_two_people_who_cannot_be_one_are_told_by_the_names_they_have(store):
         assert "visavis move --to NAME FACE" in str(refused.value)
     before = store.state()
     action = store.merge(1, 2, loosen=True)
-    assert action.text == 'merge "Eva" into "Kim", and take back that these are two people: faces 1 and 3'
+    taken_back = "the rejection of 1 face, and take back that these are two people: faces 1 and 3"
+    assert action.text == f'merge "Eva" into "Kim", and take back {taken_back}'
     assert store.state() == dataclasses.replace(NOTHING, persons={1: "Kim"}, person_of={1: 1, 2: 1, 3: 1})
     store.undo()
     assert store.state() == before
