@@ -49,7 +49,7 @@ class Parted:
 
 def average_linkage(faces: np.ndarray) -> np.ndarray:
     """Divide as ``visavis split`` does."""
-    return divide(faces, np.empty((0, 2), np.int64))
+    return divide(faces, np.arange(len(faces)), np.empty((0, 2), np.int64))
 
 
 def two_means(faces: np.ndarray) -> np.ndarray:

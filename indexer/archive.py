@@ -61,13 +61,23 @@ class Archive:
 
     @cached_property
     def persons(self) -> np.ndarray:
-        """int64 (N,): who each face was said to be, −1 where nobody said."""
+        """int64 (N,): who each face is by what was said, of itself or of one that is the same; −1 where nobody said."""
         persons = np.full(len(self.faces), -1, np.int64)
-        said = self.people.person_of
+        said = self.people.whose
         rows = self.rows_of_faces(said)
         people = np.fromiter(said.values(), np.int64, len(said))
         persons[rows[rows >= 0]] = people[rows >= 0]
         return persons
+
+    @cached_property
+    def heads(self) -> np.ndarray:
+        """int64 (N,): the lowest face_id that each face was said to be the same as; its own where nobody said."""
+        heads = np.array(self.faces.face_ids, np.int64)
+        said = self.people.heads
+        rows = self.rows_of_faces(said)
+        lowest = np.fromiter(said.values(), np.int64, len(said))
+        heads[rows[rows >= 0]] = lowest[rows >= 0]
+        return heads
 
     @cached_property
     def ignored(self) -> np.ndarray:

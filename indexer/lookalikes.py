@@ -61,19 +61,18 @@ def find_lookalikes(
 def known_unlike(archive: Archive, face: int | None) -> np.ndarray:
     """Say which faces are known to be another person than the face at row ``face``: bool (N,).
 
-    They have another name, were said to be different, or not to be this person. Of a face that is not in the
-    album (None) nothing is known.
+    They have another name, were said to be different, or not to be this person; and what was said of a face holds for
+    those that are the same. Of a face that is not in the album (None) nothing is known.
     """
     unlike = np.zeros(len(archive.faces), bool)
     if face is None:
         return unlike
-    face_id, person = int(archive.faces.face_ids[face]), int(archive.persons[face])
-    told = {other for pair in archive.people.different if face_id in pair for other in pair} - {face_id}
-    not_of = {other for other, who in archive.people.rejected if who == person}
-    not_of_face = [who for other, who in archive.people.rejected if other == face_id]
-    rows = archive.rows_of_faces(told | not_of)
-    unlike[rows[rows >= 0]] = True
-    unlike |= np.isin(archive.persons, not_of_face)
+    people, head, person = archive.people, int(archive.heads[face]), int(archive.persons[face])
+    pairs = [{people.heads.get(one, one) for one in pair} for pair in people.different]
+    told = {other for pair in pairs if head in pair for other in pair} - {head}
+    not_of = {other for other, who in people.not_whose if who == person}
+    not_of_face = [who for other, who in people.not_whose if other == head]
+    unlike |= np.isin(archive.heads, list(told | not_of)) | np.isin(archive.persons, not_of_face)
     if person >= 0:
         unlike |= (archive.persons >= 0) & (archive.persons != person)
     return unlike

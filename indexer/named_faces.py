@@ -155,7 +155,7 @@ def _said_not(recogniser: Recogniser, row: int, found: Identities, face: int) ->
     archive, best = recogniser.archive, int(found.best_person[face])
     if found.reason[face] != Reason.TAKEN or best == UNKNOWN:
         return None
-    if (int(archive.faces.face_ids[row]), best) not in archive.people.rejected:
+    if (int(archive.heads[row]), best) not in archive.people.not_whose:
         return None
     name = archive.people.persons[best]
     return f"most like {name} ({float(found.similarity[face]):.2f}), and was said not to be {name}"

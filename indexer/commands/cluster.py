@@ -45,7 +45,7 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
       visavis cluster --stricter
     """
     from indexer.album import open_album
-    from indexer.answers import face_lines, shown_rows
+    from indexer.answers import album_proposals, face_lines, shown_rows
     from indexer.grouping.album_grouping import group_album
     from indexer.grouping.changes import changes
     from indexer.locks import writing
@@ -54,7 +54,8 @@ def cluster(album: Path, stricter: int, looser: int, as_json: bool) -> None:
     opened = open_album(album)
     with writing(album):
         made = group_album(opened, wrong_share_factor=2.0 ** (looser - stricter))
-    archive, groups, proposed = made.archive, made.groups, made.groups.proposed
+    archive, groups = made.archive, made.groups
+    proposed, _ = album_proposals(archive)  # what `visavis name --accept` will take
     if made.damage is not None:
         say(f"{made.damage.partition(': run')[0]}: made anew, and numbers of groups begin with 1. What you said holds.")
     changed = None

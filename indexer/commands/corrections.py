@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from indexer.commands.desk import FACE, faces_argument, lay_out
 from indexer.commands.options import album_option, json_option
 
-_HINT = ". With --loosen, these faces stop being the same as others"
+if TYPE_CHECKING:
+    from indexer.people import Conflict
 
 loosen_option = click.option(
     "--loosen", is_flag=True, help="Take back, too, that these faces are the same person as others that stay behind."
 )
+
+
+def _or_loosen(conflict: Conflict) -> str:
+    linked = any(reason.kind == "same" for reason in conflict.reasons)
+    return conflict.remedy + ". With --loosen, these faces stop being the same as others" * linked
 
 
 @click.command()
@@ -39,18 +46,20 @@ def move(
 
     desk = lay_out(album)
     rows = desk.chosen(faces, group)
-    with desk.people(_HINT) as store:
-        if new:
+    person = None if new else find_person(desk.archive.people, name, "; --new makes a new person")
+    with desk.people(_or_loosen) as store:
+        if person is None:
             action = store.move_to_new(desk.refs(rows), name, loosen=loosen)
         else:
-            person = find_person(desk.archive.people, name, "; --new makes a new person")
             action = store.move(desk.refs(rows), person, loosen=loosen)
+    if action is not None:
+        desk.warn_of_photos(rows, person)
     desk.report(action, rows, as_json=as_json)
 
 
 @click.command()
 @faces_argument
-@click.option("--not", "name", metavar="NAME", help="Who they are not. [default: whose faces they are now]")
+@click.option("--not", "name", metavar="NAME", help="Who they are not. [default: who they are, or are proposed for]")
 @loosen_option
 @album_option
 @json_option
@@ -59,6 +68,8 @@ def reject(
 ) -> None:
     """Say that faces are not a person. Faces that were have no name then, and are never proposed for this one again.
 
+    Without --not, of faces without a name it is said that they are not the person for whom they are proposed.
+
     A FACE is written PHOTO#2, the second from the left in the photo, as `visavis show` prints it.
 
     \b
@@ -66,18 +77,24 @@ def reject(
       visavis reject party.jpg#2
       visavis reject --not "Ann Lee" --group 7
     """
+    import numpy as np
+
+    from indexer.answers import album_proposals
     from indexer.face_names import find_person
 
     desk = lay_out(album)
     rows = desk.chosen(faces, group)
     if name is None:
-        people = set(desk.archive.persons[rows].tolist())
+        persons = desk.archive.persons
+        people = set(np.where(persons < 0, album_proposals(desk.archive)[0], persons)[rows].tolist())
         if len(people) != 1 or -1 in people:
-            raise click.ClickException("not all of these are faces of one person: say with --not who they are not")
+            raise click.ClickException(
+                "not all of these are faces of one person, or proposed for one: say with --not who they are not"
+            )
         person = people.pop()
     else:
         person = find_person(desk.archive.people, name)
-    with desk.people(_HINT) as store:
+    with desk.people(_or_loosen) as store:
         action = store.reject(desk.refs(rows), person, loosen=loosen)
     desk.report(action, rows, as_json=as_json)
 
@@ -185,7 +202,12 @@ def _say_of_two(what: str, one: str, other: str, album: Path, *, as_json: bool) 
 
     desk = lay_out(album)
     rows = np.array([desk.names.row(one), desk.names.row(other)], np.int64)
+    otherwise = "that was said before"
+    if what == "retract":
+        otherwise = "nothing was said of just these two"
+        if len(set(desk.archive.heads[rows].tolist())) == 1:
+            otherwise += "; they are the same by what was said of them and others"
     with desk.people() as store:
         said = {"same": store.same, "different": store.different, "retract": store.retract}[what]
         action = said(*desk.refs(rows))
-    desk.report(action, rows, as_json=as_json)
+    desk.report(action, rows, as_json=as_json, otherwise=otherwise)

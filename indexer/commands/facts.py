@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from indexer.commands.options import ANY_PATH, album_option, count, json_option, print_json, print_table, say
+from indexer.commands.options import album_option, count, json_option, print_json, print_table, say
 
 if TYPE_CHECKING:
     from indexer.album import Album
@@ -96,28 +96,47 @@ def facts() -> None:
 
 
 @facts.command("export")
-@click.argument("file", type=ANY_PATH)
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @album_option
 @json_option
 def export_facts(file: Path, album: Path, as_json: bool) -> None:
-    """Write all that holds into FILE, as JSON. It names faces by the content of their photo, and the box.
+    """Write all that holds into FILE, as JSON; - is stdout. It names faces by the content of their photo, and the box.
 
     The file holds names of people: it is readable by its owner only.
 
     \b
-    Example:
+    Examples:
       visavis facts export people.json
+      visavis facts export - | gpg -c > people.json.gpg
     """
-    from indexer.album import open_album, write_whole
+    from indexer.album import open_album
     from indexer.people import PeopleStore
 
+    to_stdout = str(file) == "-"
+    if to_stdout and as_json:
+        raise click.UsageError("with - the facts themselves go to stdout: leave out --json")
     with PeopleStore(open_album(album).people) as store:
         document = store.export_facts()
-    write_whole(file, (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode())
+    content = (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+    if to_stdout:
+        click.echo(content, nl=False)
+    else:
+        _write_export(file, content)
     people, faces = len(document["people"]), len(document["faces"])
     if as_json:
         print_json([{"file": str(file), "people": people, "faces": faces}])
-    say(f"{count(people, 'person', 'people')} and {count(faces, 'face')} in {file}.")
+    say(f"{count(people, 'person', 'people')} and {count(faces, 'face')} in {'stdout' if to_stdout else file}.")
+
+
+def _write_export(file: Path, content: bytes) -> None:
+    from indexer.album import write_whole
+
+    try:
+        write_whole(file, content)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise click.ClickException(f"{file} cannot be written, since there is no folder {file.parent}") from error
+    except PermissionError as error:
+        raise click.ClickException(f"{file} cannot be written: nothing may be put into {file.parent}") from error
 
 
 @facts.command("import")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from indexer.commands.desk import Desk
 
-_NAME_SHOWN = 14  # letters of a photo's name on a sheet
-
 
 @click.command()
 @click.argument("group", metavar="[GROUP]", required=False)
@@ -48,7 +46,7 @@ def name(
     """Say who a group is. GROUP is its number, as `visavis people` shows it.
 
     After a name was given, `visavis cluster` proposes faces for it: --accept takes them. Those that are
-    somebody else are rejected with `visavis reject`, before or after, and are not proposed again.
+    somebody else are rejected with `visavis reject FACE`, before or after, and are not proposed again.
 
     \b
     Examples:
@@ -83,9 +81,9 @@ def _name_group(desk: Desk, group: str, name: str, *, add: bool, as_json: bool) 
 
     number = group_number(group, desk.groups)
     rows = np.flatnonzero(desk.groups == number)
-    with desk.people() as store:
+    with desk.people(desk.ways_out(rows)) as store:
         try:
-            store.assign(desk.refs(rows), name, add_to_existing=add)
+            action = store.assign(desk.refs(rows), name, add_to_existing=add)
         except NameTaken as error:
             person = desk.archive.people.person_named(name)
             faces = count(int((desk.archive.persons == person).sum()), "face")
@@ -96,27 +94,55 @@ def _name_group(desk: Desk, group: str, name: str, *, add: bool, as_json: bool) 
     if as_json:
         print_json(desk.lines(rows))
     say(f"Group {number} is {name}: {count(len(rows), 'face')}.")
+    if action is not None:
+        desk.warn_of_photos(rows, desk.archive.people.person_named(name))
 
 
 def _accept(desk: Desk, names: tuple[str, ...] | None, above: float, *, sheet: Path | None, as_json: bool) -> None:
-    """Take proposals, each person's as one action; or only draw them."""
+    """Take proposals, each person's as one action; or only draw them.
+
+    Raises:
+        click.ClickException: in the end, if some could not be taken; those of the others are.
+    """
+    from indexer.commands.desk import GROUP_ANEW
+
     chosen = _proposed(desk, names, above)
-    total = sum(len(rows) for rows in chosen.values())
+    if not chosen:
+        say(f"Nothing is proposed{f' from --above {above:g} on' if above else ''}: {GROUP_ANEW}.")
+        return
+    refused: dict[int, str] = {}
+    if sheet is None:
+        refused = _take(desk, chosen)
+        chosen = {person: rows for person, rows in chosen.items() if person not in refused}
+    if as_json:
+        print_json(line for rows in chosen.values() for line in desk.lines(rows))
     if sheet is not None:
         _draw(desk, chosen, sheet)
         return
-    persons = desk.archive.people.persons
+    for person, rows in chosen.items():
+        say(f"{desk.archive.people.persons[person]}: {count(len(rows), 'face')} more.")
+    if len(chosen) + len(refused) > 1:
+        total = sum(len(rows) for rows in chosen.values())
+        say(f"{count(total, 'face')} taken for {count(len(chosen), 'person', 'people')}.")
+    if chosen:
+        say("`visavis reject` says of a face that it is somebody else; `visavis undo` takes the last person's back.")
+    if refused:
+        raise click.ClickException("\n".join(refused.values()))
+
+
+def _take(desk: Desk, chosen: dict[int, np.ndarray]) -> dict[int, str]:
+    """Give people the faces that are proposed for them: person → why not, for those for whom it cannot be."""
+    from indexer.commands.desk import GROUP_ANEW
+    from indexer.people import PeopleError
+
+    refused = {}
     with desk.people() as store:
         for person, rows in chosen.items():
-            store.assign(desk.refs(rows), persons[person], add_to_existing=True)
-    if as_json:
-        print_json(line for rows in chosen.values() for line in desk.lines(rows))
-    for person, rows in chosen.items():
-        say(f"{persons[person]}: {count(len(rows), 'face')} more.")
-    if len(chosen) != 1:
-        say(f"{count(total, 'face')} taken for {count(len(chosen), 'person', 'people')}.")
-    if total:
-        say("`visavis reject` says of a face that it is somebody else; `visavis undo` takes the last person's back.")
+            try:
+                store.assign(desk.refs(rows), desk.archive.people.persons[person], add_to_existing=True)
+            except PeopleError as error:
+                refused[person] = desk.told(error, lambda _: f"That was said since they were proposed: {GROUP_ANEW}")
+    return refused
 
 
 def _proposed(desk: Desk, names: tuple[str, ...] | None, above: float) -> dict[int, np.ndarray]:
@@ -152,14 +178,14 @@ def _proposed(desk: Desk, names: tuple[str, ...] | None, above: float) -> dict[i
 
 
 def _draw(desk: Desk, chosen: dict[int, np.ndarray], sheet: Path) -> None:
-    """Draw proposed faces, each with whom it is proposed for."""
+    """Draw proposed faces, each as `visavis reject` takes it, and with whom it is proposed for if there are several."""
     from indexer.commands.sheets import draw_sheet
 
-    faces = []
-    for person, rows in chosen.items():
-        who = desk.archive.people.persons[person]
+    names, faces = [desk.archive.people.persons[person] for person in chosen], []
+    for who, rows in zip(names, chosen.values(), strict=True):
         for row in rows.tolist():
-            path = Path(desk.archive.paths[row])
-            faces.append((path, desk.archive.box(row), f"{who}: {path.name[-_NAME_SHOWN:]}"))
-    drawn = draw_sheet(f"Proposed: {count(len(faces), 'face')}", faces, sheet)
+            caption = desk.names.short(row) if len(names) == 1 else f"{who}: {desk.names.short(row)}"
+            faces.append((Path(desk.archive.paths[row]), desk.archive.box(row), caption))
+    whom = names[0] if len(names) == 1 else count(len(names), "person", "people")
+    drawn = draw_sheet(f"Proposed for {whom}: {count(len(faces), 'face')}", faces, sheet)
     say(f"{count(drawn, 'face')} on {sheet}; nothing was taken.")

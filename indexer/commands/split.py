@@ -46,9 +46,10 @@ def split(
 ) -> None:
     """Part a group, or the faces of a person, into the people that they are.
 
-    Shows which faces would go together; --accept does it, --faces does it by hand. The parts of a
-    group become groups, and no clustering joins them again. Of a person the largest part keeps the
-    name; the others go --to somebody, or are nobody until they are named.
+    Shows which faces would go together, and keeps to what was said of pairs; --accept does it. With
+    --faces your word holds: what stands against it, that faces are the same, is taken back. The parts
+    of a group become groups, and no clustering joins them again. Of a person the largest part keeps
+    the name; the others go --to somebody, or are nobody until they are named.
 
     \b
     Examples:
@@ -110,19 +111,27 @@ def _propose(desk: Desk, whole: Someone, parts: int) -> list[np.ndarray]:
     from indexer.grouping.division import divide
     from indexer.grouping.face_constraints import photo_pairs
 
-    size = len(whole.rows)
+    archive, size = desk.archive, len(whole.rows)
     if size < parts:
         raise click.ClickException(f"{whole.title} has {count(size, 'face')}: too few for {parts} parts")
-    place = {int(face): n for n, face in enumerate(desk.archive.faces.face_ids[whole.rows].tolist())}
-    said = [(place[a], place[b]) for a, b in desk.archive.people.different if a in place and b in place]
-    photos = photo_pairs(desk.archive.photo_numbers[whole.rows], np.arange(size), np.zeros(size, np.int64))
+    heads, unit = np.unique(archive.heads[whole.rows], return_inverse=True)
+    if len(heads) < parts:
+        raise click.ClickException(
+            f"by what was said to be the same person, {whole.title} is {count(len(heads), 'person', 'people')}, not "
+            f"{parts}: --faces parts faces from the rest all the same, and takes back that they are the same"
+        )
+    place = dict(zip(archive.heads[whole.rows].tolist(), range(size), strict=True))
+    different = [tuple(archive.people.heads.get(face, face) for face in pair) for pair in archive.people.different]
+    said = [(place[a], place[b]) for a, b in different if a in place and b in place]
+    photos = photo_pairs(archive.photo_numbers[whole.rows], np.arange(size), np.zeros(size, np.int64))
     apart = np.concatenate([np.array(said, np.int64).reshape(-1, 2), photos])
-    labels = divide(desk.archive.embeddings[whole.rows], apart, parts)
+    labels = divide(archive.embeddings[whole.rows], unit.astype(np.int64), apart, parts)
     return [whole.rows[labels == part] for part in range(parts)]
 
 
 def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How) -> None:
     from indexer.grouping.regrouping import part_group
+    from indexer.people.orders import TAKING_BACK
 
     if whole.person is not None:
         _take_from_person(desk, whole.person, divided, how)
@@ -130,7 +139,7 @@ def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How)
     if how.name is not None:
         raise click.UsageError("--to is for a person's faces: a part of a group gets its name with `visavis name`")
     with desk.people() as store:
-        action = store.split([desk.refs(rows) for rows in divided])
+        action = store.split([desk.refs(rows) for rows in divided], of=whole.title)
     if action is None:
         raise click.ClickException(f"{whole.title} was parted so already: `visavis cluster` groups it anew")
     numbers = part_group(desk.archive, divided, action.action_id)
@@ -139,6 +148,8 @@ def _carry_out(desk: Desk, whole: Someone, divided: list[np.ndarray], how: _How)
         for number, rows in zip(numbers, divided, strict=True)
     )
     say(f"{whole.title.capitalize()} is parted: {names}. `visavis undo` takes it back.")
+    if taken_back := desk.names.explain(action.text).partition(TAKING_BACK)[2]:
+        say(f"Taken back: {taken_back}.")
 
 
 def _take_from_person(desk: Desk, person: int, divided: list[np.ndarray], how: _How) -> None:
@@ -149,15 +160,19 @@ def _take_from_person(desk: Desk, person: int, divided: list[np.ndarray], how: _
 
     if how.name is not None and len(divided) > 2:
         raise click.UsageError("--to says who one part is, and here are several: leave out --to, or --parts")
-    refs = desk.refs(np.concatenate(divided[1:]))
+    rows = np.concatenate(divided[1:])
+    refs, to = desk.refs(rows), None
+    if how.name is not None and not how.new:
+        to = find_person(desk.archive.people, how.name, "; --new makes a new person")
     with desk.people() as store:
         if how.name is None:
             action = store.reject(refs, person, loosen=True)
-        elif how.new:
+        elif to is None:
             action = store.move_to_new(refs, how.name, loosen=True)
         else:
-            to = find_person(desk.archive.people, how.name, "; --new makes a new person")
             action = store.move(refs, to, loosen=True)
+    if action is not None and how.name is not None:
+        desk.warn_of_photos(rows, to)
     desk.report(action, divided[1], as_json=False)
 
 

@@ -108,6 +108,8 @@ def facts_of(archive: Archive, rows: np.ndarray) -> Facts:
     person = archive.persons[rows]
     same, whose = _joined(archive, rows)
     face_of = dict(zip(person[person >= 0].tolist(), np.flatnonzero(person >= 0).tolist(), strict=True))
+    # A named face of which the photo is gone is stood for by any other of its person.
+    whose = {f: face_of[p] for f, p in people.whose.items() if p in face_of} | whose
     rejected = [(whose[f], face_of[p]) for f, p in sorted(people.rejected) if f in whose and p in face_of]
     different = [(whose[a], whose[b]) for a, b in people.different if a in whose and b in whose]
     return Facts(

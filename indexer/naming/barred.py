@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexer.archive import Archive
+from indexer.people import PeopleState
 
 Ints = NDArray[np.int64]
 
@@ -16,18 +17,18 @@ def barred_people(archive: Archive, rows: Ints) -> Ints:
     """Say who faces of the archive are not: for ``identify``, which then does not give them that name.
 
     A face is not a person whom it was said not to be, nor one who has another face of the photo, nor one who has
-    a face from which it was said to be different. What a face has itself as its name does not count.
+    a face from which it was said to be different; and what holds for a face holds for all that are the same as it. A
+    face's own name is not barred, though another face of the photo has it, as in a mirror.
 
     Args:
         rows: (N,) archive rows, each once.
     Returns:
         (B, 2) pairs of a position in ``rows`` and a person, sorted, each once.
     """
-    faces = archive.faces.face_ids[rows]
-    order = np.argsort(faces, kind="stable")
+    said = np.concatenate([_told(archive.people), _beside_the_same(archive)])
+    positions, places = _matches(archive.heads[rows], said[:, 0])
     pairs = [
-        _placed(faces, order, archive.people.rejected),
-        _placed(faces, order, _told_apart(archive)),
+        np.stack([positions, said[places, 1]], axis=1),
         beside(rows, archive.photo_numbers, archive.persons),
     ]
     return np.unique(np.concatenate(pairs), axis=0)
@@ -43,29 +44,43 @@ def beside(rows: Ints, photos: Ints, persons: Ints) -> Ints:
         (B, 2) pairs of a position in ``rows`` and a person.
     """
     named = np.flatnonzero(persons >= 0)
-    named = named[np.argsort(photos[named], kind="stable")]
-    first = np.searchsorted(photos[named], photos[rows], "left")
-    counts = np.searchsorted(photos[named], photos[rows], "right") - first
-    positions = np.repeat(np.arange(len(rows)), counts)
-    places = np.arange(len(positions)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+    positions, places = _matches(photos[rows], photos[named])
     beside_it = persons[named[places]]
     return np.asarray(np.stack([positions, beside_it], axis=1)[beside_it != persons[rows[positions]]])
 
 
-def _told_apart(archive: Archive) -> Iterable[tuple[int, int]]:
-    """Give (face, person) for each face that is different from a face of the person."""
-    person_of = archive.people.person_of
-    for pair in archive.people.different:
-        for face, other in (pair, pair[::-1]):
-            if other in person_of:
-                yield face, person_of[other]
+def _told(people: PeopleState) -> Ints:
+    """List whom faces were said not to be: (B, 2) pairs of a head, as in ``PeopleState.heads``, and a person."""
+    return np.array([*people.not_whose, *_told_apart(people)], np.int64).reshape(-1, 2)
 
 
-def _placed(faces: Ints, order: Ints, said: Iterable[tuple[int, int]]) -> Ints:
-    """Turn (face, person) into (position in ``faces``, person); ``order`` sorts ``faces``. Other faces are left out."""
-    pairs = np.array(list(said), np.int64).reshape(-1, 2)
-    if not len(faces):
-        return pairs[:0]
-    at = order[np.minimum(np.searchsorted(faces, pairs[:, 0], sorter=order), len(faces) - 1)]
-    known = faces[at] == pairs[:, 0]
-    return np.stack([at[known], pairs[known, 1]], axis=1)
+def _told_apart(people: PeopleState) -> Iterator[tuple[int, int]]:
+    """Give (head, person) for each face that is different from one of the person, or from one that is the same."""
+    if not people.different:
+        return
+    heads, owner = people.heads, {people.heads.get(face, face): person for face, person in people.person_of.items()}
+    for pair in people.different:
+        one, other = (heads.get(face, face) for face in pair)
+        if other in owner:
+            yield one, owner[other]
+        if one in owner:
+            yield other, owner[one]
+
+
+def _beside_the_same(archive: Archive) -> Ints:
+    """List who is beside faces that were said to be the same as others: (B, 2) pairs of a head and a person."""
+    rows = archive.rows_of_faces(archive.people.heads)
+    rows = rows[rows >= 0]
+    rows = rows[~archive.ignored[rows]]
+    pairs = beside(rows, archive.photo_numbers, archive.persons)
+    return np.stack([archive.heads[rows[pairs[:, 0]]], pairs[:, 1]], axis=1)
+
+
+def _matches(keys: Ints, others: Ints) -> tuple[Ints, Ints]:
+    """Find each position in ``keys``, (N,), with each in ``others``, (M,), that holds the same number: two (B,)."""
+    order = np.argsort(others, kind="stable")
+    first = np.searchsorted(others, keys, "left", sorter=order)
+    counts = np.searchsorted(others, keys, "right", sorter=order) - first
+    positions = np.repeat(np.arange(len(keys)), counts)
+    places = np.arange(len(positions)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
+    return positions, order[places]

@@ -82,7 +82,7 @@ def from_document(document: object) -> Exported:
     if not isinstance(document, dict) or document.get("format") != DOCUMENT_FORMAT:
         raise PeopleError(f'this is no export of people: that is a JSON object with "format": "{DOCUMENT_FORMAT}"')
     version = document.get("version")
-    if not isinstance(version, int) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise PeopleError(f'the export is damaged: its "version" is {version!r}; export it again')
     if version > DOCUMENT_VERSION:
         raise PeopleError(
@@ -103,7 +103,7 @@ def from_document(document: object) -> Exported:
             same=tuple({_pair(keys): None for keys in document["same"]}),
             different=tuple({_pair(keys): None for keys in document["different"]}),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise PeopleError(f"the export is damaged ({error!r}): export it again") from error
     _require_sound(exported)
     return exported

@@ -1,9 +1,11 @@
 """The vocabulary of the people file: facts, the state that they make, names, refusals. Opens no file."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from typing import Literal
 
 Pair = tuple[int, int]
 
@@ -20,14 +22,37 @@ class NoSuchPerson(PeopleError):
     """No person has this id: it was never given, or the person was merged or undone."""
 
 
-class Conflict(PeopleError):
-    """What is to be said contradicts what was said before; ``facts`` spells out what stands against it."""
+@dataclass(frozen=True)
+class Reason:
+    """A fact that stands against what is to be said."""
 
-    def __init__(self, refused: str, facts: Iterable[str], remedy: str) -> None:
-        self.facts = tuple(facts)
+    kind: Literal["is", "is not", "ignored", "same", "different"]
+    face: int
+    other: int = 0
+    """a person_id where the face is somebody, or not; a face_id of a pair"""
+
+
+class Conflict(PeopleError):
+    """What is to be said contradicts what was said before.
+
+    Attributes:
+        reasons: what stands against it.
+        facts: each of them in words.
+        because: what is refused, and why, in words.
+        remedy: what can be done about it, in words; a command may know better.
+    """
+
+    def __init__(self, refused: str, reasons: Sequence[Reason], facts: Iterable[str], remedy: str) -> None:
+        self.reasons, self.facts, self.remedy = tuple(reasons), tuple(facts), remedy
         shown = "; ".join(self.facts[:8])
         more = f"; and {len(self.facts) - 8} more" if len(self.facts) > 8 else ""
-        super().__init__(f"cannot {refused}, because {shown}{more}. {remedy}")
+        self.because = f"cannot {refused}, because {shown}{more}"
+        super().__init__(f"{self.because}. {remedy}")
+
+    def against(self) -> set[int]:
+        """Collect the faces that stand against it; not those that only link them to others."""
+        pairs = {face for reason in self.reasons if reason.kind == "different" for face in (reason.face, reason.other)}
+        return pairs | {reason.face for reason in self.reasons if reason.kind not in ("same", "different")}
 
 
 def clean_name(name: str) -> str:
@@ -52,6 +77,22 @@ def name_key(name: str) -> str:
 def ordered(a: int, b: int) -> Pair:
     """Write a pair of faces the one way it is stored: the lower face_id first."""
     return (a, b) if a < b else (b, a)
+
+
+def lowest_joined(pairs: Iterable[Pair]) -> dict[int, int]:
+    """Join what pairs link, directly or through others: each member of a pair -> the lowest of its piece."""
+    above: dict[int, int] = {}
+
+    def top(member: int) -> int:
+        while (higher := above.setdefault(member, member)) != member:
+            above[member] = above[higher]  # halves the way for the next time
+            member = above[member]
+        return member
+
+    for a, b in pairs:
+        low, high = sorted((top(a), top(b)))
+        above[high] = low
+    return {member: top(member) for member in above}
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -93,12 +134,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class PeopleState:
-    """What holds now, of all that was said. A snapshot: later actions do not change it."""
+    """What holds now, of all that was said, and what follows from it. A snapshot: later actions do not change it."""
 
     persons: dict[int, str]
     """person_id -> name. A person may have no face left."""
     person_of: dict[int, int]
-    """face_id -> person_id"""
+    """face_id -> person_id, as it was said; ``whose`` adds what follows from that"""
     rejected: frozenset[Pair]
     """(face_id, person_id): this face is not that person."""
     ignored: frozenset[int]
@@ -107,6 +148,27 @@ class PeopleState:
     """Pairs of face_ids said to be one person, lower id first, sorted."""
     different: tuple[Pair, ...]
     """Pairs of face_ids said to be two people, likewise."""
+
+    @cached_property
+    def heads(self) -> dict[int, int]:
+        """face_id -> the lowest of those that were said to be the same, for every face in ``same``."""
+        return lowest_joined(self.same)
+
+    @cached_property
+    def whose(self) -> dict[int, int]:
+        """face_id -> person_id: a face that is the same as one of Ann's is Ann's. Ignored faces are nobody's."""
+        owner = {self.heads[face]: person for face, person in self.person_of.items() if face in self.heads}
+        return {
+            face: owner[head] for face, head in self.heads.items() if head in owner and face not in self.ignored
+        } | self.person_of
+
+    @cached_property
+    def not_whose(self) -> frozenset[Pair]:
+        """(head, person_id) for each person whom a face, or one that is the same, was said not to be.
+
+        The head of a face that is not in ``heads`` is the face itself.
+        """
+        return frozenset((self.heads.get(face, face), person) for face, person in self.rejected)
 
     def faces(self) -> frozenset[int]:
         """Collect the face_ids that anything holds for."""

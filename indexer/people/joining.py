@@ -43,7 +43,7 @@ def parted(parts: Sequence[Iterable[int]], replay: Replay) -> Facts:
 def loosened(facts: Facts, faces: Iterable[int], replay: Replay) -> Facts:
     """Add to facts about faces, if there are any, that these faces are not the same as others any more.
 
-    The others stay linked to each other.
+    The others stay linked to each other, and keep their name.
     """
     if facts == Facts():
         return facts
@@ -56,7 +56,41 @@ def loosened(facts: Facts, faces: Iterable[int], replay: Replay) -> Facts:
             seen |= whole
             links += chained(_heads(whole - gone, replay.same), replay.same)
     retracted = {ordered(face, other) for face in gone for other in replay.same.of(face) if other not in gone}
-    return replace(facts, same=tuple(links), retracted=tuple(sorted(retracted)))
+    named = (*facts.assigned, *names_left(gone, replay))
+    return replace(facts, assigned=named, same=tuple(links), retracted=tuple(sorted(retracted)))
+
+
+def merged_loosely(keep: int, other: int, replay: Replay) -> Facts:
+    """Say that two people are one, and take back what was said against it: that faces are two people, or not this one.
+
+    Args:
+        keep: the person who takes the faces.
+        other: the person who is no more.
+        replay: what holds.
+    """
+    named = replay.faces_of[keep] | replay.faces_of[other]
+    faces = named.union(*(replay.said_same(face) for face in named if replay.same.has(face)))
+    rejected = (replay.rejected.get(keep, set()) | replay.rejected.get(other, set())) & faces - replay.ignored
+    apart = {ordered(face, far) for face in faces for far in replay.different.of(face) if far in faces}
+    assigned = tuple((face, keep) for face in sorted(rejected))
+    return Facts(merged=((other, keep),), assigned=assigned, retracted=tuple(sorted(apart)))
+
+
+def names_left(gone: set[int], replay: Replay) -> tuple[Pair, ...]:
+    """Name faces that had their name only from faces which leave the person: one of those that are the same, for all.
+
+    Args:
+        gone: the faces that leave.
+        replay: what holds before they do.
+    Returns:
+        (face, person) for each piece of "same" that would lose its name.
+    """
+    named: dict[int, int] = {}
+    for face in gone.intersection(replay.person_of):
+        left = replay.said_same(face) - gone - replay.ignored
+        if left and left.isdisjoint(replay.person_of):
+            named[min(left)] = replay.person_of[face]
+    return tuple(named.items())
 
 
 def _heads(faces: set[int], same: Pairs) -> list[int]:

@@ -19,7 +19,8 @@ from typing import Any
 
 from indexer.album import write_whole
 from indexer.people.anchors import FaceRef
-from indexer.people.facts import Conflict, Facts, PeopleError
+from indexer.people.facts import Facts, PeopleError
+from indexer.people.refusals import contradicted
 from indexer.people.replay import Replay
 from indexer.people.schema import open_people_file, transaction
 from indexer.people.seal import Seal, carried_on, closed_file, read_seal, seal_bytes, seal_file
@@ -125,10 +126,8 @@ class PeopleLog:
                 raise PeopleError(f"face {face} is face {now} since the photos were looked at anew: list them again")
         replay.apply(facts)
         if against := replay.contradiction(touched.union(*(replay.faces_of[into] for _, into in facts.merged))):
-            said_now = replay.in_words(facts)
-            before = [fact for fact in against if fact not in said_now] or against
-            remedy = "Take back what is wrong of this (`visavis retract` does, for two faces), then say it again"
-            raise Conflict(order, before, remedy)
+            self._forget_replay()
+            raise contradicted(order, against, facts, self._caught_up())
         self._write_faces({face: refs[face] for face in touched})
         at = self._clock().astimezone(UTC).isoformat(timespec="seconds")
         cursor = self._connection.execute(

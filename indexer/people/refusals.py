@@ -1,7 +1,10 @@
 """What cannot be said, found before anything is written, and in words. Opens no file."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from indexer.people.anchors import FaceRef
-from indexer.people.facts import Conflict, Facts, NameTaken, NoSuchPerson, Pair, PeopleError, count, ordered
+from indexer.people.facts import Conflict, Facts, NameTaken, NoSuchPerson, Pair, PeopleError, Reason, count, ordered
 from indexer.people.replay import Replay
 
 
@@ -12,7 +15,60 @@ def require_nothing_overruled(replay: Replay, facts: Facts, order: str, *, movin
         Conflict: see ``Replay.overruled``.
     """
     if against := replay.overruled(facts, moving=moving):
-        raise Conflict(order, against, "Leave these faces out, or correct them first")
+        facts_against = [_in_words(reason, replay.persons) for reason in against]
+        raise Conflict(order, against, facts_against, "Leave these faces out, or correct them first")
+
+
+def contradicted(order: str, reasons: Sequence[Reason], facts: Facts, before: Replay) -> Conflict:
+    """Refuse what cannot hold together with what was said before, in the words of before.
+
+    Args:
+        order: what is refused.
+        reasons: a contradiction in the state that the facts would make.
+        facts: what was to be said: no reason against itself, unless there is no other.
+        before: the state without them.
+    """
+    earlier = [_as_before(reason, facts, before) for reason in reasons if not _is_said_in(facts, reason)]
+    earlier = earlier or list(reasons)
+    kinds = {reason.kind for reason in earlier}
+    ways = ["`visavis retract FACE FACE` takes back what was said of two faces"] * bool(kinds & {"same", "different"})
+    ways += ["`visavis move --to NAME FACE` says who a face is after all"] * bool(kinds & {"is", "is not"})
+    names = before.persons | dict(facts.created)
+    remedy = f"If that is wrong, correct it and say this again: {'; '.join(ways)}"
+    return Conflict(order, earlier, [_in_words(reason, names) for reason in earlier], remedy)
+
+
+def _is_said_in(facts: Facts, reason: Reason) -> bool:
+    pair = reason.face, reason.other
+    rows: dict[str, Sequence[Pair]] = {"is": facts.assigned, "is not": facts.rejected}
+    rows |= {"same": facts.same, "different": facts.different}
+    return pair in rows[reason.kind] or (reason.kind in ("same", "different") and pair[::-1] in rows[reason.kind])
+
+
+def _as_before(reason: Reason, facts: Facts, before: Replay) -> Reason:
+    """Name the person of whom it was said: those who are one by the new facts were two."""
+    if reason.kind == "is":
+        return replace(reason, other=before.person_of.get(reason.face, reason.other))
+    if reason.kind == "is not":
+        merged = (person for person, into in facts.merged if into == reason.other)
+        was = (person for person in (reason.other, *merged) if reason.face in before.rejected.get(person, ()))
+        return replace(reason, other=next(was, reason.other))
+    return reason
+
+
+def _in_words(reason: Reason, names: Mapping[int, str]) -> str:
+    face, other = reason.face, reason.other
+    match reason.kind:
+        case "is":
+            return f'face {face} is "{names[other]}"'
+        case "is not":
+            return f'face {face} was said not to be "{names[other]}"'
+        case "ignored":
+            return f"face {face} is ignored"
+        case "same":
+            return f"faces {face} and {other} were said to be the same person"
+        case "different":
+            return f"faces {face} and {other} were said to be different people"
 
 
 def name_taken(replay: Replay, person: int, remedy: str) -> NameTaken:

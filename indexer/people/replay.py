@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from itertools import pairwise
 
-from indexer.people.facts import Facts, Pair, PeopleState, name_key, ordered
+from indexer.people.facts import Facts, Pair, PeopleState, Reason, name_key, ordered
 
 
 class Pairs:
@@ -107,44 +107,34 @@ class Replay:
         if facts.reanchored:
             self._reanchor(dict(facts.reanchored))
 
-    def overruled(self, facts: Facts, *, moving: bool) -> list[str]:
-        """Spell out what was said before and would be undone by new facts, did they but follow it in time.
+    def overruled(self, facts: Facts, *, moving: bool) -> list[Reason]:
+        """List what was said before and would be undone by new facts, did they but follow it in time.
 
         Args:
             facts: what is to be said, in a tone that must not correct anything: naming a group, an import.
             moving: whether a face may leave its person all the same.
         Returns:
-            one sentence for each fact in the way; none is in the way if empty.
+            each fact in the way.
         """
-        against: list[str] = []
+        against: list[Reason] = []
         for face, person in facts.assigned:
             if self.person_of.get(face, person) != person and not moving:
                 against.append(self._is(face))
             if face in self.rejected.get(person, ()):
-                against.append(self._is_not(face, person))
+                against.append(Reason("is not", face, person))
             if face in self.ignored:
-                against.append(f"face {face} is ignored")
+                against.append(Reason("ignored", face))
         for face, person in facts.rejected:
             if self.person_of.get(face) == person:
                 against.append(self._is(face))
         against += [self._is(face) for (face,) in facts.ignored if face in self.person_of]
         return against
 
-    def in_words(self, facts: Facts) -> set[str]:
-        """Spell out facts on who faces are, as ``contradiction`` does; a pair of faces in either order."""
-        words = {f'face {face} is "{self.persons[person]}"' for face, person in facts.assigned}
-        words |= {self._is_not(face, person) for face, person in facts.rejected}
-        for pair in facts.same:
-            words |= {_same(*pair), _same(*reversed(pair))}
-        for pair in facts.different:
-            words |= {_different(*pair), _different(*reversed(pair))}
-        return words
-
-    def contradiction(self, faces: Iterable[int]) -> list[str]:
+    def contradiction(self, faces: Iterable[int]) -> list[Reason]:
         """Find facts around the given faces that cannot hold together.
 
         Returns:
-            the facts of one contradiction, a sentence each; empty if everything can hold.
+            the facts of one contradiction; empty if everything can hold.
         """
         seen: set[int] = set()
         for face in sorted(filter(self._spoken_of_twice, faces)):
@@ -161,7 +151,7 @@ class Replay:
         rejected = face in self.rejected.get(self.person_of.get(face, 0), ())
         return rejected or self.same.has(face) or self.different.has(face)
 
-    def _contradiction_in(self, group: set[int]) -> list[str]:
+    def _contradiction_in(self, group: set[int]) -> list[Reason]:
         named = sorted(face for face in group if face in self.person_of)
         for a, b in pairwise(named):
             if self.person_of[a] != self.person_of[b]:
@@ -170,9 +160,9 @@ class Replay:
         for face in sorted(group):
             if person is not None and face in self.rejected.get(person, ()):
                 holder, links = self._same_chain(face, self.person_of)
-                return [self._is_not(face, person), *links, self._is(holder)]
+                return [Reason("is not", face, person), *links, self._is(holder)]
             for other in self.different.of(face):
-                said = _different(face, other)
+                said = Reason("different", face, other)
                 if other in group:
                     return [said, *self._same_chain(face, {other})[1]]
                 if person is not None and any(self.person_of.get(f) == person for f in self.said_same(other)):
@@ -190,23 +180,20 @@ class Replay:
                     fresh.append(other)
         return group
 
-    def _same_chain(self, start: int, goal: Container[int]) -> tuple[int, list[str]]:
+    def _same_chain(self, start: int, goal: Container[int]) -> tuple[int, list[Reason]]:
         """Go from a face, along "same", to the nearest face of ``goal``, which must be within reach."""
-        reached: dict[int, list[str]] = {start: []}
+        reached: dict[int, list[Reason]] = {start: []}
         for face in (queue := [start]):
             if face in goal:
                 return face, reached[face]
             for other in self.same.of(face):
                 if other not in reached:
-                    reached[other] = [*reached[face], _same(face, other)]
+                    reached[other] = [*reached[face], Reason("same", face, other)]
                     queue.append(other)
         raise AssertionError(f"face {start} is not linked to any face asked for")
 
-    def _is(self, face: int) -> str:
-        return f'face {face} is "{self.persons[self.person_of[face]]}"'
-
-    def _is_not(self, face: int, person: int) -> str:
-        return f'face {face} was said not to be "{self.persons[person]}"'
+    def _is(self, face: int) -> Reason:
+        return Reason("is", face, self.person_of[face])
 
     def _set_name(self, person: int, name: str) -> None:
         self.persons[person] = name
@@ -248,11 +235,3 @@ class Replay:
         self._moved_to.update(new)
         for face in new.values():
             self._moved_to.pop(face, None)
-
-
-def _same(face: int, other: int) -> str:
-    return f"faces {face} and {other} were said to be the same person"
-
-
-def _different(face: int, other: int) -> str:
-    return f"faces {face} and {other} were said to be different people"

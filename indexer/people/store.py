@@ -17,9 +17,10 @@ from typing import Any, Literal, Self
 from indexer.people.anchors import FaceRef, by_id, by_photo, reanchor
 from indexer.people.answers import Answer, facts_of_answer
 from indexer.people.exchange import find_places, from_document, missing_facts, to_document
-from indexer.people.facts import Facts, NameTaken, Pair, PeopleError, PeopleState, clean_name, count, name_key
-from indexer.people.joining import chained, loosened, parted
+from indexer.people.facts import Facts, NameTaken, PeopleError, PeopleState, clean_name, count, name_key
+from indexer.people.joining import chained, loosened, merged_loosely, names_left, parted
 from indexer.people.log import Action, PeopleLog
+from indexer.people.orders import TAKING_BACK, both, whole, with_taken_back
 from indexer.people.refusals import name_of, name_taken, require_nothing_overruled, two_faces
 
 FILE_NAME = "people.sqlite"
@@ -123,9 +124,13 @@ class PeopleStore:
                 return None
             return self._say("rename", f'rename "{old}" to "{name}"', Facts(renamed=((person, name),)))
 
-    def merge(self, keep: int, other: int) -> Action | None:
+    def merge(self, keep: int, other: int, *, loosen: bool = False) -> Action | None:
         """Say that two people are one: the first keeps its name and takes the faces of the other.
 
+        Args:
+            keep: the first.
+            other: the other, who is no more.
+            loosen: take back what was said against it, of two faces or of one.
         Raises:
             Conflict: if a face of one was said to be different from one of the other, or not to be this person.
         """
@@ -133,7 +138,10 @@ class PeopleStore:
             order = f'merge "{name_of(replay, other)}" into "{name_of(replay, keep)}"'
             if keep == other:
                 raise PeopleError(f"cannot {order}: that is one person already, so name another one")
-            return self._say("merge", order, Facts(merged=((other, keep),)))
+            facts = merged_loosely(keep, other, replay) if loosen else Facts(merged=((other, keep),))
+            if facts.assigned:
+                order += f"{TAKING_BACK}the rejection of {count(len(facts.assigned), 'face')}"
+            return self._say("merge", with_taken_back(order, facts, "two people"), facts)
 
     # Faces
 
@@ -153,7 +161,7 @@ class PeopleStore:
             new = tuple((face, person) for face in refs if replay.person_of.get(face) != person)
             order = f'move {count(len(new), "face")} to "{name}"'
             facts = loosened(Facts(assigned=new), refs if loosen else (), replay)
-            return self._say("move", order, facts, refs)
+            return self._say("move", with_taken_back(order, facts), facts, refs)
 
     def move_to_new(self, faces: Sequence[FaceRef], name: str, *, loosen: bool = False) -> Action | None:
         """Put faces to a new person, as ``move`` does.
@@ -169,7 +177,8 @@ class PeopleStore:
             person = self._log.next_person()
             order = f'move {count(len(refs), "face")} to "{name}", who is new'
             facts = Facts(created=((person, name),), assigned=tuple((face, person) for face in refs))
-            return self._say("move", order, loosened(facts, refs if loosen else (), replay), refs)
+            facts = loosened(facts, refs if loosen else (), replay)
+            return self._say("move", with_taken_back(order, facts), facts, refs)
 
     def reject(self, faces: Sequence[FaceRef], person: int, *, loosen: bool = False) -> Action | None:
         """Say that faces are not this person; those that were, are nobody from now on.
@@ -187,33 +196,38 @@ class PeopleStore:
             new = tuple((face, person) for face in refs if face not in replay.rejected.get(person, ()))
             order = f'reject {count(len(new), "face")} as not "{name}"'
             facts = loosened(Facts(rejected=new), refs if loosen else (), replay)
-            return self._say("reject", order, facts, refs)
+            return self._say("reject", with_taken_back(order, facts), facts, refs)
 
     def ignore(self, faces: Sequence[FaceRef]) -> Action | None:
-        """Never show faces again; those that were somebody are nobody from now on."""
+        """Never show faces again; those that were somebody are nobody from now on. Others that are the same stay so."""
         refs = by_id(faces)
         with self._log.writing() as replay:
             new = tuple((face,) for face in refs if face not in replay.ignored)
-            return self._say("ignore", f"ignore {count(len(new), 'face')}", Facts(ignored=new), refs)
+            facts = Facts(ignored=new, assigned=names_left({face for (face,) in new}, replay))
+            return self._say("ignore", f"ignore {count(len(new), 'face')}", facts, refs)
 
-    def join(self, faces: Sequence[FaceRef]) -> Action | None:
+    def join(self, faces: Sequence[FaceRef], *, of: str | None = None) -> Action | None:
         """Say that faces are one person, all of them, whoever that is.
 
+        Args:
+            faces: the faces.
+            of: where they come from, for humans: ``groups 3 and 7``.
         Raises:
             Conflict: if it follows from what was said that some of them are two.
         """
         refs = by_id(faces)
         with self._log.writing() as replay:
-            order = f"join {count(len(refs), 'face')} to one person"
+            order = f"join {whole(len(refs), of)} to one person"
             return self._say("join", order, Facts(same=chained(refs, replay.same)), refs)
 
-    def split(self, parts: Sequence[Sequence[FaceRef]]) -> Action | None:
+    def split(self, parts: Sequence[Sequence[FaceRef]], *, of: str | None = None) -> Action | None:
         """Say that the faces of each part are one person, and any two parts two, whoever they are.
 
         That faces of two parts are the same, is taken back where it was said of just these two.
 
         Args:
             parts: two or more; no face is in two of them.
+            of: where they come from, for humans: ``group 3``.
         Raises:
             Conflict: if it follows from what else was said that it cannot be so.
         """
@@ -222,8 +236,9 @@ class PeopleStore:
         if len(parts) < 2 or len(refs) < sum(map(len, parts_by_id)):
             raise ValueError("parts must be two or more, and no face in two of them")
         with self._log.writing() as replay:
-            order = f"split {count(len(refs), 'face')} into {len(parts)} people"
-            return self._say("split", order, parted(parts_by_id, replay), refs)
+            order = f"split {whole(len(refs), of)} into {len(parts)} people"
+            facts = parted(parts_by_id, replay)
+            return self._say("split", with_taken_back(order, facts), facts, refs)
 
     def same(self, a: FaceRef, b: FaceRef) -> Action | None:
         """Say that two faces are one person, whoever that is.
@@ -234,7 +249,7 @@ class PeopleStore:
         refs, pair = two_faces(a, b)
         with self._log.writing() as replay:
             new = () if pair in replay.same else (pair,)
-            return self._say("same", f"say that {_both(pair)} are the same person", Facts(same=new), refs)
+            return self._say("same", f"say that {both(pair)} are the same person", Facts(same=new), refs)
 
     def different(self, a: FaceRef, b: FaceRef) -> Action | None:
         """Say that two faces are two people, whoever they are.
@@ -245,14 +260,14 @@ class PeopleStore:
         refs, pair = two_faces(a, b)
         with self._log.writing() as replay:
             new = () if pair in replay.different else (pair,)
-            return self._say("different", f"say that {_both(pair)} are different people", Facts(different=new), refs)
+            return self._say("different", f"say that {both(pair)} are different people", Facts(different=new), refs)
 
     def retract(self, a: FaceRef, b: FaceRef) -> Action | None:
         """Take back what was said of two faces as a pair, same or different, however long ago."""
         refs, pair = two_faces(a, b)
         with self._log.writing() as replay:
             new = (pair,) if pair in replay.same or pair in replay.different else ()
-            return self._say("retract", f"retract what was said of {_both(pair)}", Facts(retracted=new), refs)
+            return self._say("retract", f"retract what was said of {both(pair)}", Facts(retracted=new), refs)
 
     def settle(self, answer: Answer) -> Action | None:
         """Write all that an answer says as one action.
@@ -331,7 +346,3 @@ class PeopleStore:
         places = dict(refs or {})
         places |= self._log.faces(facts.faces() - places.keys())  # faces that others were linked to were spoken of
         return self._log.append(kind, order, facts, places)
-
-
-def _both(pair: Pair) -> str:
-    return f"faces {pair[0]} and {pair[1]}"

@@ -89,3 +89,19 @@ def test_a_face_that_is_not_somebody_does_not_find_them(album):
         store.reject([archive.ref(me)], store.state().person_named("Bea Ito"))
     archive = read_archive(album)
     assert "01" not in _names(archive, _search(archive, face=me).rows)
+
+
+def test_what_was_said_of_a_face_holds_for_those_that_are_the_same(album):
+    archive = read_archive(album)
+    me, mine, told, alike, rejected, too = (_row(archive, name) for name in ("00", "01", "02", "03", "04", "05"))
+    with PeopleStore(album.people) as store:
+        store.assign([archive.ref(mine)], "Ann Lee", add_to_existing=False)
+        store.reject([archive.ref(rejected)], store.state().person_named("Ann Lee"))
+        store.different(archive.ref(mine), archive.ref(told))
+        for one, other in ((me, mine), (told, alike), (rejected, too)):
+            store.same(archive.ref(one), archive.ref(other))
+    archive = read_archive(album)
+    found = _search(archive, face=me)
+    assert _names(archive, found.rows)[:4] == ["00", "two", "01", "06"] and found.left_out == 4
+    assert not known_unlike(archive, told)[[told, alike]].any()
+    assert known_unlike(archive, too)[[me, mine]].all()

@@ -113,6 +113,17 @@ def test_a_photo_with_both_is_warned_of(album, run, ask) -> None:
     assert 'Done: merge "Bob" into "Ann". `visavis undo` takes it back.' in result.stderr
 
 
+def test_two_people_told_apart_are_merged_when_it_is_taken_back(album, run, ask) -> None:
+    ask("name", "1", "Ann")
+    ask("reject", "00.png#1")
+    ask("move", "--to", "Bob", "--new", "00.png#1")
+    refused = ask("merge", "Ann", "Bob")
+    assert '00.png#1 was said not to be "Ann"; 00.png#1 is "Bob"' in refused and "With --loosen" in refused
+    assert "retract" not in refused
+    assert {line["person"] for line in ask("merge", "Ann", "Bob", "--loosen")} == {"Ann"}
+    assert run("merge", "Ann", "3", "--loosen", "--album", album.root).exit_code == 2
+
+
 # split
 
 
@@ -134,6 +145,20 @@ def test_a_split_is_proposed_drawn_carried_out_and_holds(album, run, ask, tmp_pa
     assert _history(album) == ["split"]
 
 
+def test_a_proposal_keeps_to_what_was_said_and_a_hand_takes_it_back_aloud(album, run, ask) -> None:
+    ask("same", "00.png#1", "10.png#1")
+    parts = {line["photo"][-6:]: line["part"] for line in ask("split", "1")}
+    assert parts["00.png"] == parts["10.png"]
+    said = read_archive(album).people.same
+    ask("split", "1", "--accept")
+    assert set(said) <= set(read_archive(album).people.same)
+    ask("undo")
+    result = run("split", "1", "--faces", "10.png#1,11.png#1", "--album", album.root)
+    told = "Taken back: that these are the same person: 00.png#1 and 10.png#1."
+    assert told in result.stderr.replace("10.png#1 and 00.png#1", "00.png#1 and 10.png#1")
+    assert "take back that these are the same person" in run("history", "--album", album.root).stdout
+
+
 def test_an_undone_split_gives_the_group_back_and_numbers_are_not_used_twice(album, ask) -> None:
     before = _by_name(album)
     ask("split", "1", "--accept")
@@ -152,6 +177,12 @@ def test_a_split_by_hand_is_carried_out_also_against_a_merge(album, ask) -> None
     assert "20.png#1 is not in group 4" in ask("split", "4", "--faces", "20.png#1")
     assert "these are all faces of group 4" in ask("split", "4", "--faces", "00.png#1,01.png#1")
     assert _history(album) == ["split", "split", "join"]
+    told = [line["what"].partition(",")[0] for line in ask("history")]
+    assert told == [
+        "split group 4 (3 faces) into 2 people",
+        "split group 1 (12 faces) into 2 people",
+        "join groups 1 and 3 (12 faces) to one person",
+    ]
 
 
 def test_two_faces_said_to_be_different_are_parted_and_so_are_more_parts(album, ask) -> None:
@@ -171,7 +202,8 @@ def test_of_a_person_the_smaller_part_is_somebody_else_or_nobody(album, ask) -> 
     ask("undo")
     assert "nobody here is called 'Eva'" in ask("split", "Ann", "--faces", "20.png#1", "--to", "Eva")
     ask("split", "Ann", "--faces", ",".join(_faces(2)), "--to", "Eva", "--new")
-    ask("split", "Ann", "--accept", "--to", "eva")
+    assert "by what was said to be the same person, Ann is 1 person, not 2: --faces" in ask("split", "Ann", "--accept")
+    ask("split", "Ann", "--faces", ",".join(_faces(1)), "--to", "eva")
     said = _by_name(album)
     assert sorted(list(said.values()).count(name) for name in ("Ann", "Eva")) == [4, 8]
     assert _history(album)[:3] == ["move", "move", "undo"]
@@ -239,6 +271,59 @@ def test_a_contradiction_is_refused_with_its_facts_and_nothing_is_written(album,
     assert "were said to be different" not in refused, "what is said now is no reason against itself"
     assert _history(album) == ["same", "same"]
     assert "is compared with itself" in ask("same", "00.png#1", "00.png#1")
+
+
+def test_a_group_with_faces_that_are_not_this_person_says_how_they_leave_it(album, ask) -> None:
+    ask("move", "--to", "Carl", "--new", "two.png#2")
+    ask("reject", "--not", "Carl", "20.png#1")
+    ask("different", "21.png#1", "two.png#2")
+    for face in ("20.png#1", "21.png#1"):
+        refused = ask("name", "3", "Carl", "--add")
+        assert ask("merge", "Carl", "3") == refused
+        assert f"`visavis split 3 --faces {face}` parts them" in refused and "retract" not in refused
+        ask("split", "3", "--faces", face)
+    assert {line["person"] for line in ask("name", "3", "Carl", "--add")} == {"Carl"}
+
+
+def test_a_group_of_which_two_were_told_apart_since_is_to_be_grouped_anew(album, ask) -> None:
+    ask("different", "20.png#1", "21.png#1")
+    refused = ask("name", "3", "Rudy")
+    assert "`visavis cluster` groups" in refused and "retract" not in refused and "split" not in refused
+
+
+def test_two_faces_of_one_photo_with_one_name_are_warned_of_unless_they_are_the_same(album, run, ask) -> None:
+    warning = "Warning: 1 photo with two faces that are one person now, as two.png#1 and two.png#2"
+    where = "--album", album.root
+    assert warning in run("move", "--to", "Ann", "--new", "two.png#1", "two.png#2", *where).stderr
+    ask("undo")
+    assert "Warning" not in run("move", "--to", "Ann", "--new", "two.png#1", *where).stderr
+    assert warning in run("move", "--to", "ann", "two.png#2", "20.png#1", *where).stderr
+    ask("undo")
+    ask("merge", "1", "3")
+    assert "Warning" not in run("name", "1", "Ann", "--add", *where).stderr
+    ask("move", "--to", "Bob", "--new", "two.png#2")
+    assert warning in run("split", "Ann", "--faces", "two.png#1", "--to", "Bob", *where).stderr
+    ask("undo")
+    ask("undo")
+    ask("same", "two.png#1", "two.png#2")
+    assert "Warning" not in run("move", "--to", "Ann", "two.png#2", *where).stderr
+
+
+def test_a_group_added_to_somebody_beside_it_is_warned_of(make_album, run) -> None:
+    album = make_album({"two.png": [_near(0, 1), _near(1, 2)], "a.png": [_near(1, 3)], "b.png": [_near(1, 4)]})
+    assert run("cluster", "--album", album.root).exit_code == 0
+    assert run("move", "--to", "Ann", "--new", "two.png#1", "--album", album.root).exit_code == 0
+    result = run("name", "1", "Ann", "--add", "--album", album.root)
+    assert "as two.png#1 and two.png#2" in result.stderr, result.stderr
+
+
+def test_nothing_to_retract_is_told(album, run, ask) -> None:
+    ask("same", "00.png#1", "01.png#1")
+    ask("same", "01.png#1", "02.png#1")
+    result = run("retract", "00.png#1", "10.png#1", "--album", album.root)
+    assert result.exit_code == 0 and result.stderr == "Nothing is changed: nothing was said of just these two.\n"
+    result = run("retract", "00.png#1", "02.png#1", "--album", album.root)
+    assert "just these two; they are the same by what was said of them and others" in result.stderr
 
 
 def test_saying_it_twice_changes_nothing(album, run) -> None:

@@ -193,12 +193,24 @@ def test_a_file_that_is_no_export_is_refused(album, run, tmp_path, content, mess
 
 
 def test_an_export_replaces_a_file_whole_or_not_at_all(album, run, tmp_path) -> None:
-    assert run("facts", "export", tmp_path / "no folder" / "x.json", "--album", album.root).exit_code == 1
+    nowhere = run("facts", "export", tmp_path / "no folder" / "x.json", "--album", album.root)
+    told = f"Error: {tmp_path}/no folder/x.json cannot be written, since there is no folder {tmp_path}/no folder\n"
+    assert nowhere.exit_code == 1 and nowhere.stderr == told
+    assert run("facts", "export", tmp_path, "--album", album.root).exit_code == 2
     (tmp_path / "x.json").write_text("old")
     (tmp_path / "x.json").chmod(0o644)
     assert run("facts", "export", tmp_path / "x.json", "--album", album.root).exit_code == 0
     assert json.loads((tmp_path / "x.json").read_text())["format"] == "visavis people"
     assert stat.S_IMODE((tmp_path / "x.json").stat().st_mode) == 0o600
+
+
+def test_an_export_goes_to_stdout_where_it_is_asked_for(album, run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("facts", "export", "x.json", "--album", album.root).exit_code == 0
+    result = run("facts", "export", "-", "--album", album.root)
+    assert result.exit_code == 0 and result.stdout == (tmp_path / "x.json").read_text()
+    assert result.stderr == "2 people and 5 faces in stdout.\n" and not (tmp_path / "-").exists()
+    assert run("facts", "export", "-", "--json", "--album", album.root).exit_code == 2
 
 
 def test_history_and_undo_tell_what_was_said_and_taken_back(album, run) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexer.album import open_album
 from indexer.archive import read_archive
 from indexer.naming.assignment import Reason
 from indexer.naming.barred import barred_people, beside
 from indexer.naming.identify import UNKNOWN, IdentifySettings
 from indexer.naming.recognition import build_recogniser
-from indexer.people import PeopleStore
+from indexer.people import PeopleError, PeopleStore
 
 
 def _told(make_album):
@@ -34,6 +37,71 @@ def test_what_was_said_bars_people(make_album):
     assert pairs.tolist() == [[1, ann], [3, bea], [4, ann]]  # beside Ann, told from Bea, said not to be Ann
     assert barred_people(archive, np.array([4, 2, 1])).tolist() == [[0, ann], [2, ann]]
     assert barred_people(archive, np.empty(0, np.int64)).shape == (0, 2)
+
+
+def test_a_mirror_bars_nobody_from_a_face(make_album):
+    archive, ann, bea = _told(make_album)
+    with PeopleStore(archive.album.people) as store:
+        store.same(archive.ref(0), archive.ref(1))
+    archive = read_archive(archive.album)
+    assert archive.persons.tolist() == [ann, ann, -1, -1, -1, bea]
+    assert [0, 1] not in barred_people(archive, np.arange(6))[:, 0]
+
+
+FACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("name"), st.integers(0, 5), st.sampled_from(["Ann", "Bea"])),
+        st.tuples(st.just("reject"), st.integers(0, 5), st.integers(1, 2)),
+        st.tuples(st.just("ignore"), st.integers(0, 5)),
+        st.tuples(st.sampled_from(["same", "different"]), st.integers(0, 5), st.integers(0, 5)),
+    ),
+    max_size=10,
+)
+
+
+def _say(store, archive, fact):
+    with suppress(PeopleError):  # what contradicts the rest is not said
+        match fact:
+            case ("name", row, name):
+                store.assign([archive.ref(row)], name, add_to_existing=True)
+            case ("reject", row, person):
+                store.reject([archive.ref(row)], person)
+            case ("ignore", row):
+                store.ignore([archive.ref(row)])
+            case (what, one, other):
+                getattr(store, what)(archive.ref(one), archive.ref(other))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FACTS)
+def test_what_holds_for_a_face_holds_for_all_that_are_the_same(make_album, tmp_path, facts):
+    if not (tmp_path / "album").exists():
+        make_album({"a.png": [[1, 0], [0, 1]], "b.png": [[1, 0.1], [0, 1]], "c.png": [[1, 0.2]], "d.png": [[0, 1]]})
+    album = open_album(tmp_path / "album")
+    album.people.unlink(missing_ok=True)
+    archive = read_archive(album)
+    with PeopleStore(album.people) as store:
+        for fact in facts:
+            _say(store, archive, fact)
+    archive = read_archive(album)
+    people, ids, photos = archive.people, archive.faces.face_ids.tolist(), archive.photo_numbers.tolist()
+    expected = set()
+    for position, face in enumerate(ids):
+        alike = {face}
+        for _ in ids:
+            alike.update(other for pair in people.same if alike & set(pair) for other in pair)
+        own = {people.person_of[f] for f in alike if f in people.person_of}
+        apart = {other for pair in people.different if alike & set(pair) for other in pair} - alike
+        for _ in ids:
+            apart.update(other for pair in people.same if apart & set(pair) for other in pair)
+        shown = [ids.index(f) for f in (alike - people.ignored) | {face}]
+        near = {
+            people.whose.get(f) for row in shown for f, photo in zip(ids, photos, strict=True) if photo == photos[row]
+        }
+        barred = {person for f, person in people.rejected if f in alike}
+        barred |= {people.person_of[f] for f in apart if f in people.person_of}
+        expected |= {(position, person) for person in barred | (near - {None} - own)}
+    assert set(map(tuple, barred_people(archive, np.arange(6)).tolist())) == expected
 
 
 def test_the_recogniser_does_not_give_barred_names(make_album):

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import pytest
 
@@ -107,6 +108,9 @@ def damaged(change):
         (damaged(lambda d: d["ignored"].append("99")), "lacks face 99"),
         (damaged(lambda d: d["faces"]["1"].pop("box")), "damaged.*box"),
         (damaged(lambda d: d["faces"]["1"].update(box=[0, 0, 0, 5])), "damaged"),
+        (damaged(lambda d: d["faces"]["1"].update(box=[0, 0, math.inf, 5])), "damaged.*infinity"),
+        (damaged(lambda d: d["faces"]["1"].update(box=[math.nan, 0, 5, 5])), "damaged.*NaN"),
+        (lambda document: document | {"version": True}, "damaged.*True"),
         (damaged(lambda d: d["people"][0].update(name=7)), "damaged"),
         (damaged(lambda d: d["people"][1].update(name="ann  lee")), "two people"),
         (damaged(lambda d: d["people"][1]["faces"].append("1")), 'face 1 is "Ann Lee" and is "Bob"'),

@@ -54,7 +54,8 @@ def test_two_faces_said_to_be_different_are_not_joined_by_a_third(store):
 
 def test_a_split_holds_though_two_faces_were_said_to_be_the_same(store):
     store.join(refs(1, 2))
-    assert store.split([refs(1), refs(2)]).text == "split 2 faces into 2 people"
+    taken_back = ", and take back that these are the same person: faces 1 and 2"
+    assert store.split([refs(1), refs(2)]).text == f"split 2 faces into 2 people{taken_back}"
     assert (store.state().same, store.state().different) == ((), ((1, 2),))
     assert store.split([refs(2), refs(1)]) is None
     store.undo()
@@ -86,9 +87,25 @@ def test_a_face_leaves_a_person_and_those_it_was_linked_with(store):
     assert store.state().same == ((1, 3),)
     with pytest.raises(NameTaken, match='"Ann" already, with 2 faces: move the faces to that person'):
         store.move_to_new(refs(3), "ann")
-    assert store.move_to_new(refs(3), "Bob", loosen=True).text == 'move 1 face to "Bob", who is new'
+    assert store.move_to_new(refs(3), "Bob", loosen=True).text == (
+        'move 1 face to "Bob", who is new, and take back that these are the same person: faces 1 and 3'
+    )
     assert (store.state().person_of, store.state().same) == ({1: 1, 3: 2}, ())
     assert store.move(refs(3), 2, loosen=True) is None
+
+
+def test_faces_that_were_the_same_as_one_that_leaves_keep_their_name(store):
+    store.join(refs(1, 2, 3))
+    store.assign(refs(2), "Ann", add_to_existing=False)
+    store.move_to_new(refs(2), "Eva", loosen=True)
+    assert store.state().whose == {1: 1, 2: 2, 3: 1} and store.state().same == ((1, 3),)
+    store.undo()
+    with pytest.raises(Conflict, match='faces 3 and 2 were said to be the same person; face 2 is "Ann"'):
+        store.reject(refs(3), 1)
+    store.reject(refs(3), 1, loosen=True)
+    assert store.state().whose == {1: 1, 2: 1}
+    store.reject(refs(2), 1)
+    assert store.state().whose == {}, "what is said of a face is said of those that are the same"
 
 
 number = st.integers(1, len(FACES))

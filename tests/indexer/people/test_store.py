@@ -206,7 +206,7 @@ def test_faces_said_different_cannot_have_one_name_nor_two_faces_said_same_two(s
         store.assign(refs(1, 2), "Ann", add_to_existing=False)
     store.assign(refs(1), "Ann", add_to_existing=False)
     store.assign(refs(2), "Annie", add_to_existing=False)
-    with pytest.raises(Conflict, match=r'different people; face 1 is "Ann"; face 2 is "Ann"'):
+    with pytest.raises(Conflict, match=r'different people; face 1 is "Ann"; face 2 is "Annie"'):
         store.merge(1, 2)
     with pytest.raises(Conflict, match=r'face 1 is "Ann"; face 2 is "Annie"'):
         store.same(FACES[1], FACES[2])
@@ -219,6 +219,33 @@ def test_faces_said_different_cannot_have_one_name_nor_two_faces_said_same_two(s
 
 
 # Undo and history
+
+
+def test_two_people_who_cannot_be_one_are_told_by_the_names_they_have(store):
+    store.assign(refs(1, 2), "Kim", add_to_existing=False)
+    store.reject(refs(2), 1)
+    store.assign(refs(2, 3), "Eva", add_to_existing=False)
+    store.different(FACES[1], FACES[3])
+    for keep, other, told in ((1, 2, '"Eva" into "Kim"'), (2, 1, '"Kim" into "Eva"')):
+        with pytest.raises(Conflict, match=f"cannot merge {told}") as refused:
+            store.merge(keep, other)
+        assert set(refused.value.facts) in (
+            {'face 2 was said not to be "Kim"', 'face 2 is "Eva"'},
+            {"faces 1 and 3 were said to be different people", 'face 1 is "Kim"', 'face 3 is "Eva"'},
+        )
+        pairs = "different people" in str(refused.value)
+        assert ("visavis retract" in str(refused.value)) == pairs, "which takes back no rejection"
+        assert "visavis move --to NAME FACE" in str(refused.value)
+    before = store.state()
+    action = store.merge(1, 2, loosen=True)
+    taken_back = "the rejection of 1 face, and take back that these are two people: faces 1 and 3"
+    assert action.text == f'merge "Eva" into "Kim", and take back {taken_back}'
+    assert store.state() == dataclasses.replace(NOTHING, persons={1: "Kim"}, person_of={1: 1, 2: 1, 3: 1})
+    store.undo()
+    assert store.state() == before
+    store.retract(FACES[1], FACES[3])
+    store.move(refs(2), 1)
+    assert store.merge(1, 2).text == 'merge "Eva" into "Kim"', "as the remedies say"
 
 
 def test_undo_takes_back_one_action_after_the_other_whole(store):
@@ -333,6 +360,20 @@ def taken_from_persons(state, faces):
     return {face: who for face, who in state.person_of.items() if face not in faces}
 
 
+def said_same(state, face):
+    """Collect the faces that are the same as this one, slowly."""
+    faces = {face}
+    for _ in FACES:
+        faces.update(number for pair in state.same if faces & set(pair) for number in pair)
+    return faces
+
+
+def whose(state):
+    """Say who each face is by what was said, slowly."""
+    people = {face: {state.person_of.get(other) for other in said_same(state, face)} - {None} for face in FACES}
+    return {face: min(who) for face, who in people.items() if who and face not in state.ignored}
+
+
 def expected(state, action, next_person):
     """Say by the rules, and as slowly as need be, what holds after an action; None if it must be refused."""
     match action:
@@ -378,9 +419,12 @@ def expected(state, action, next_person):
                 rejected=state.rejected | {(face, who) for face in faces},
             )
         case ("ignore", faces):
-            after = dataclasses.replace(
-                state, person_of=taken_from_persons(state, faces), ignored=state.ignored.union(faces)
-            )
+            ignored = state.ignored.union(faces)
+            person_of = taken_from_persons(state, faces)
+            for left in sorted(state.whose.keys() - ignored):  # whose name came from a face that is ignored now
+                named = person_of.keys() & said_same(state, left)
+                person_of |= {} if named else {left: state.whose[left]}
+            after = dataclasses.replace(state, person_of=person_of, ignored=ignored)
         case ("same" | "different" as said, pair):
             after = dataclasses.replace(state, **{said: tuple(sorted({*getattr(state, said), pair}))})
         case ("retract", pair):
@@ -458,6 +502,7 @@ def test_any_sequence_of_actions_ends_as_the_rules_say(sequence):
                         next_person += len(after.persons.keys() - {*range(next_person)})
                         states.append(after)
                 assert store.state() == states[-1]
+                assert store.state().whose == whose(states[-1])
                 assert len(store.history()) == len(before) + (done is not None)
         with PeopleStore(path) as again:
             assert again.state() == states[-1], "replayed from the start"
@@ -483,6 +528,21 @@ def test_the_clock_is_right_by_default_and_the_user_has_a_name(tmp_path):
         action = store.ignore(refs(1))
     assert abs(datetime.fromisoformat(action.at) - datetime.now(UTC)) < timedelta(minutes=1)
     assert action.who
+
+
+def test_a_face_is_whose_the_faces_are_that_it_is_the_same_as(store):
+    store.assign(refs(2), "Ann", add_to_existing=False)
+    store.same(FACES[2], FACES[3])
+    store.same(FACES[3], FACES[4])
+    assert store.state().whose == {2: 1, 3: 1, 4: 1} and store.state().person_of == {2: 1}
+    store.ignore(refs(3))
+    assert store.state().whose == {2: 1, 4: 1}
+    store.ignore(refs(2))
+    assert store.state().whose == {4: 1}, "the name stays with the face that is shown"
+    store.undo()
+    store.move(refs(3), 1)
+    store.retract(FACES[3], FACES[4])
+    assert store.state().whose == {2: 1, 3: 1}
 
 
 def test_no_fact_is_lost_from_the_faces_of_a_state(store):
