@@ -14,8 +14,9 @@ from torch.nn import functional
 from trainer.batch_statistics import BatchStatistics, summarise
 from trainer.learner import Step
 from trainer.material import Material
-from trainer.mining import hardest_triplets, nearest_of_own_and_others
-from trainer.watch import BrokenSteps, LabelSuspicions, Verdict, judge_collapse
+from trainer.mining import hardest_triplets
+from trainer.suspicions import LabelSuspicions
+from trainer.watch import BrokenSteps, Verdict, judge_collapse
 
 # Logged steps that are looked at to tell whether a network has collapsed.
 _WINDOW = 12
@@ -62,7 +63,7 @@ class Journal:
         if not step.finite or not len(self._material.people):
             return
         unit = functional.normalize(step.embeddings.float())
-        self._suspicions.record(torch.from_numpy(rows), labels, nearest_of_own_and_others(unit, labels))
+        self._suspicions.record(torch.from_numpy(rows), labels, unit)
         triplets = torch.stack(hardest_triplets(unit, labels))
         if triplets.shape[1]:
             anchor, positive, negative = unit[triplets]

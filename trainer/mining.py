@@ -42,18 +42,6 @@ class Pairs(NamedTuple):
     different: Tensor
 
 
-class Neighbours(NamedTuple):
-    """For each face of a batch the most similar one of its own person, and of anybody else.
-
-    Similarities are float (N,), -inf where there is none; rows are int64 (N,), then -1.
-    """
-
-    own_similarity: Tensor
-    own_row: Tensor
-    other_similarity: Tensor
-    other_row: Tensor
-
-
 @torch.no_grad()
 def hardest_triplets(embeddings: Tensor, labels: Tensor) -> Triplets:
     """Pick, for each face, its least similar same-person face and most similar other-person face.
@@ -161,22 +149,6 @@ def balanced_pairs(embeddings: Tensor, labels: Tensor, *, within: float = math.i
     elif wanted < len(squared):
         different = different[:, squared <= squared.kthvalue(wanted).values]
     return Pairs(same_person, different)
-
-
-@torch.no_grad()
-def nearest_of_own_and_others(embeddings: Tensor, labels: Tensor) -> Neighbours:
-    """Find each face's most similar face of its own person, and of all other people.
-
-    Args, Raises: as ``hardest_triplets``.
-    """
-    check_batch(embeddings, labels)
-    found = [Neighbours(*(x.new_empty(0) for x in (embeddings, labels, embeddings, labels)))]
-    for rows, similarities, same in _blocks(embeddings, labels):
-        own, own_row = _largest(_except_oneself(_only(same, similarities, -math.inf), rows, -math.inf))
-        other, other_row = _largest(_only(~same, similarities, -math.inf))
-        own_row, other_row = own_row.masked_fill(own == -math.inf, -1), other_row.masked_fill(other == -math.inf, -1)
-        found.append(Neighbours(own, own_row, other, other_row))
-    return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def check_batch(embeddings: Tensor, labels: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Who looks on while a network trains: collapse, values that are no numbers, faces under a wrong name.
+"""Who looks on while a network trains: collapse, and values that are no numbers.
 
 All of it is bookkeeping on figures that were computed anyway; what to do about it is up to the caller.
 """
@@ -6,17 +6,12 @@ All of it is bookkeeping on figures that were computed anyway; what to do about 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from trainer.batch_statistics import BatchStatistics
-from trainer.mining import Neighbours
 
 State = Literal["healthy", "collapsing", "collapsed"]
 
@@ -114,96 +109,3 @@ class BrokenSteps:
             f"The loss or its gradient was no number in {self.in_a_row} steps in a row ({self.total} in all). "
             "Lower the learning rate, clip gradients, or train in float32; the last checkpoint is whole."
         )
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A crop that looks like somebody else than its label says.
-
-    Attributes:
-        crop: its number.
-        label: whose it is said to be.
-        looks_like: whom it was most often nearer to.
-        seen: in how many batches it could be judged.
-        times: in how many of them it was nearer to that person than to any crop of its own; not more than
-            it was, and fewer if it resembled others before.
-    """
-
-    crop: int
-    label: int
-    looks_like: int
-    seen: int
-    times: int
-
-
-class LabelSuspicions:
-    """Counts, over many batches, how often a crop is nearer to somebody else than to its own person.
-
-    Once is nothing: a batch holds few crops of a person, and hard ones are what training is for. A crop
-    that is on the wrong side again and again, and always towards the same person, was probably filed
-    under a wrong name, or the two names are one person.
-
-    Five numbers a crop, 20 MB for a million of them. Of the people whom a crop resembled, one is kept: the
-    one that a majority vote has ahead (Boyer & Moore 1981), so whoever it was in more than half the cases.
-    """
-
-    def __init__(self) -> None:
-        self._counts = np.zeros((5, 0), np.int32)
-
-    def record(self, crops: Tensor, labels: Tensor, neighbours: Neighbours) -> None:
-        """Count one batch.
-
-        Args:
-            crops: int64 (N,), which crops stand in the batch; a repeated one counts once.
-            labels: int64 (N,), the person of each.
-            neighbours: ``trainer.mining.nearest_of_own_and_others`` of the batch's unit embeddings. A crop
-                that is repeated is its own best partner there, and is then not judged.
-        """
-        numbers, people = crops.cpu().numpy(), labels.cpu().numpy()
-        own, own_row, other, other_row = (column.cpu().numpy() for column in neighbours)
-        judged = np.flatnonzero((own_row >= 0) & (other_row >= 0) & (numbers[own_row] != numbers))
-        found, first = np.unique(numbers[judged], return_index=True)
-        rows = judged[first]
-        self._make_room(int(found[-1]) + 1 if len(found) else 0)
-        label, seen, person, times, ahead = self._counts
-        label[found] = people[rows]
-        seen[found] += 1
-        wrong = other[rows] > own[rows]
-        crop, towards = found[wrong], people[other_row[rows[wrong]]]
-        again = person[crop] == towards
-        times[crop[again]] += 1
-        ahead[crop] += np.where(again, 1, -1)
-        beaten = ahead[crop] < 0  # as all are at first: nobody has been seen, and -1 is nobody
-        person[crop[beaten]], times[crop[beaten]], ahead[crop[beaten]] = towards[beaten], 1, 1
-
-    def suspects(self, *, least: int = 4, share: float = 0.75) -> list[Suspect]:
-        """List the crops to look at, the clearest first.
-
-        Args:
-            least: times that a crop must have been nearer to one and the same other person.
-            share: of the batches in which it was seen.
-        """
-        label, seen, person, times, _ = self._counts
-        crops = np.flatnonzero((times >= least) & (times >= share * seen))
-        columns = np.stack([crops, label[crops], person[crops], seen[crops], times[crops]], axis=1)
-        found = [Suspect(*row) for row in columns.tolist()]
-        return sorted(found, key=lambda s: (-s.times / s.seen, -s.times, s.crop))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Give all counts: int32 (5, C)."""
-        return {"counts": torch.from_numpy(self._counts.copy())}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what ``tensors`` gave."""
-        self._counts = tensors["counts"].numpy().copy()
-
-    def forget(self) -> None:
-        """Begin anew: what an untrained network confused says nothing."""
-        self._counts = np.zeros((5, 0), np.int32)
-
-    def _make_room(self, crops: int) -> None:
-        there = self._counts.shape[1]
-        if crops > there:
-            more = np.zeros((5, max(crops, 2 * there) - there), np.int32)
-            more[[0, 2]] = -1  # nobody
-            self._counts = np.concatenate([self._counts, more], axis=1)

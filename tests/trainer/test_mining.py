@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from trainer import mining
-from trainer.mining import balanced_pairs, hardest_triplets, nearest_of_own_and_others, semihard_triplets
+from trainer.mining import balanced_pairs, hardest_triplets, semihard_comparisons, semihard_triplets
 
 PEER = json.loads((Path(__file__).parent / "oracles" / "metric_learning.json").read_text())
 # As in use, and so small that few faces make several blocks, and their rows several stretches.
 SIZES = [(mining._BLOCK, mining._NARROW, mining._STRETCH), (1, 4, 4), (20, 3, 3), (20, 1024, 64), (100, 5, 2)]
-MINERS = [hardest_triplets, semihard_triplets, balanced_pairs, nearest_of_own_and_others]
+MINERS = [hardest_triplets, semihard_triplets, balanced_pairs]
 
 # On a grid similarities are exact, so that there are ties, and no rounding decides them.
 batches = st.lists(
@@ -93,23 +93,6 @@ def test_pairs_match_the_definition(faces, sizes, within):
     assert (as_rows(same), as_rows(different)) == balanced_by_definition(embeddings, labels, within)
 
 
-@pytest.mark.parametrize("sizes", SIZES)
-@given(faces=batches)
-@settings(max_examples=60, deadline=None)
-def test_neighbours_match_the_definition(faces, sizes):
-    embeddings, labels = as_tensors(faces)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(("_BLOCK", "_NARROW", "_STRETCH"), sizes, strict=True):
-            patch.setattr(mining, name, value)
-        neighbours = nearest_of_own_and_others(embeddings, labels)
-    for a, found in enumerate(as_rows(neighbours)):
-        similarity = (embeddings @ embeddings[a]).tolist()
-        own, others = (max(rows, key=similarity.__getitem__, default=-1) for rows in partners_and_strangers(labels, a))
-        assert found == (
-            similarity[own] if own >= 0 else -math.inf, own, similarity[others] if others >= 0 else -math.inf, others
-        )  # fmt: skip
-
-
 def test_triplets_are_those_of_pytorch_metric_learning():
     unit = functional.normalize(torch.tensor(PEER["embeddings"], dtype=torch.float64))
     labels = torch.tensor(PEER["labels"])
@@ -135,9 +118,6 @@ def test_nothing_to_compare(mine):
     if mine is balanced_pairs:
         assert [rows.shape for rows in mine(vectors, strangers)] == [(2, 0), (2, 0)]
         assert [rows.shape for rows in mine(vectors, one_person)] == [(2, 10), (2, 0)]
-    if mine is nearest_of_own_and_others:
-        assert mine(vectors, strangers).own_row.tolist() == [-1] * 5
-        assert mine(vectors, one_person).other_row.tolist() == [-1] * 5
 
 
 def test_identical_vectors_are_settled_by_row():
@@ -157,8 +137,8 @@ def test_vectors_that_are_no_numbers_are_not_mined():
 
 def test_no_gradient_runs_through_mining():
     vectors = functional.normalize(torch.randn(6, 4)).requires_grad_()
-    found = nearest_of_own_and_others(vectors, torch.tensor([0, 0, 1, 1, 2, 2]))
-    assert not found.own_similarity.requires_grad
+    found = semihard_comparisons(vectors, torch.tensor([0, 0, 1, 1, 2, 2]))
+    assert not found.same_similarities.requires_grad and not found.different_similarities.requires_grad
 
 
 @pytest.mark.parametrize("mine", MINERS)

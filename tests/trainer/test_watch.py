@@ -5,12 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from trainer.batch_statistics import BatchStatistics, summarise
 from trainer.losses.batch_hard import BatchHard
-from trainer.mining import Neighbours, nearest_of_own_and_others
-from trainer.watch import BrokenSteps, LabelSuspicions, judge_collapse
+from trainer.watch import BrokenSteps, judge_collapse
 
 NO_QUANTILES = (0.0,) * 5
 
@@ -84,90 +82,3 @@ def test_broken_steps_are_counted():
     steps = steps.after(finite=False)
     assert (steps.in_a_row, steps.total, steps.must_stop) == (3, 5, True)
     assert "3 steps in a row (5 in all)" in steps.explanation
-
-
-def batches_with_a_wrong_label(count):
-    """Six people of ten crops each; crop 7 of person 0 shows person 3 in truth. Each batch holds 3 crops of each."""
-    generator = torch.Generator().manual_seed(2)
-    truth = torch.arange(6).repeat_interleave(10)
-    labels = truth.clone()
-    truth[7] = 3
-    vectors = functional.normalize(torch.eye(6)[truth] + 0.15 * torch.randn(60, 6, generator=generator))
-    for _ in range(count):
-        crops = torch.cat([person * 10 + torch.randperm(10, generator=generator)[:3] for person in range(6)])
-        yield crops, labels[crops], nearest_of_own_and_others(vectors[crops], labels[crops])
-
-
-def test_a_wrong_label_is_found_and_nobody_else_is_accused():
-    suspicions = LabelSuspicions()
-    for crops, labels, neighbours in batches_with_a_wrong_label(60):
-        suspicions.record(crops, labels, neighbours)
-    (suspect,) = suspicions.suspects()
-    assert (suspect.crop, suspect.label, suspect.looks_like) == (7, 0, 3)
-    assert suspect.times == suspect.seen >= 4
-    suspicions.forget()
-    assert suspicions.suspects() == []
-
-
-def test_once_is_nothing():
-    suspicions = LabelSuspicions()
-    crops, labels, neighbours = next(b for b in batches_with_a_wrong_label(60) if 7 in b[0])
-    for _ in range(3):
-        suspicions.record(crops, labels, neighbours)
-    assert suspicions.suspects() == []
-    assert 7 in [s.crop for s in suspicions.suspects(least=3)]
-
-
-def test_a_crop_that_is_its_own_partner_is_not_judged():
-    """The one crop of a person, repeated in the batch, is like itself; that says nothing about its label."""
-    vectors = functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.1], [1.0, 0.2]]))
-    labels = torch.tensor([0, 0, 1, 1])
-    suspicions = LabelSuspicions()
-    for _ in range(9):
-        suspicions.record(torch.tensor([5, 5, 8, 9]), labels, nearest_of_own_and_others(vectors, labels))
-    assert {s.crop for s in suspicions.suspects()}.isdisjoint({5})
-    assert {s.crop for s in suspicions.suspects(share=0.5)} <= {8, 9}
-
-
-def a_batch(looks_like):
-    """Crop 3 of person 0 beside its partner, and a crop each of persons 1 to 3; it is nearest to ``looks_like``."""
-    labels = torch.tensor([0, 0, 1, 2, 3])
-    vectors = torch.eye(5)
-    vectors[0] = 0.1 * vectors[1] + vectors[1 + looks_like]
-    return torch.tensor([3, 4, 10, 20, 30]), labels, nearest_of_own_and_others(functional.normalize(vectors), labels)
-
-
-def test_who_it_looks_like_is_whoever_it_was_more_than_half_the_time():
-    suspicions = LabelSuspicions()
-    for looks_like in (1, 2, 2, 2, 3, 2, 2, 2):
-        suspicions.record(*a_batch(looks_like))
-    (suspect,) = suspicions.suspects(share=0.6)
-    assert (suspect.crop, suspect.label, suspect.looks_like, suspect.seen) == (3, 0, 2, 8)
-    assert 5 <= suspect.times <= 6  # never more than it was
-
-
-def test_counts_are_as_many_numbers_for_any_history():
-    """Memory is that of the crops, however often and towards however many people they were wrong."""
-    generator = torch.Generator().manual_seed(4)
-    suspicions, sizes = LabelSuspicions(), []
-    for _ in range(12):
-        crops = torch.arange(200)
-        similar = torch.rand(2, 200, generator=generator)
-        others = torch.randint(200, (200,), generator=generator)
-        neighbours = Neighbours(similar[0], crops.roll(1), similar[1], others)
-        suspicions.record(crops, crops // 2, neighbours)
-        sizes.append(suspicions.tensors()["counts"].numel())
-    assert set(sizes) == {5 * 200}
-
-
-def test_what_is_put_back_goes_on_as_before():
-    batches = list(batches_with_a_wrong_label(40))
-    whole, first, second = LabelSuspicions(), LabelSuspicions(), LabelSuspicions()
-    for number, batch in enumerate(batches):
-        whole.record(*batch)
-        if number == 15:
-            second.restore(first.tensors())
-        (first if number < 15 else second).record(*batch)
-    assert whole.suspects() == second.suspects() != []
-    assert torch.equal(whole.tensors()["counts"], second.tensors()["counts"])
-    assert first.suspects(least=99) == []
