@@ -37,8 +37,8 @@ class HeldOut:
         auc: area under the ROC curve of all pairs.
         accuracy: on as many pairs of one person as of two, the threshold from nine tenths of them.
         tar, thresholds: over all pairs, at FAR 1e-3 and 1e-4.
-        rank1, dir: of open-set identification: at any similarity, and at FAR 1 %; None if nobody has four crops
-            or nobody is a stranger.
+        rank1, dir: of open-set identification: at any similarity, and at FAR 1 %; None if there are no two people
+            with two crops.
     """
 
     people: int
@@ -53,8 +53,12 @@ class HeldOut:
     @property
     def score(self) -> float:
         """What the best epoch is chosen by: the mean TAR, or among few people the area under the curve."""
-        strangers = self.crops * (self.crops - 1) // 2
-        return float(np.mean(self.tar)) if strangers >= _ENOUGH_IMPOSTORS else self.auc
+        return float(np.mean(self.tar)) if self.is_enough else self.auc
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are so many pairs that a TAR can be told."""
+        return self.crops * (self.crops - 1) // 2 >= _ENOUGH_IMPOSTORS
 
     def as_dict(self) -> dict[str, Any]:
         """Give the figures as the log has them."""
@@ -71,7 +75,11 @@ class HeldOut:
 
     def in_words(self, epoch: int, *, best: bool) -> str:
         """Tell people of the figures after an epoch, counted from 1; 0 is before training."""
-        figures = f"accuracy {self.accuracy:.4f}, TAR at FAR 1e-3 {self.tar[0]:.4f}, at 1e-4 {self.tar[1]:.4f}"
+        figures = f"accuracy {self.accuracy:.4f}, "
+        if self.is_enough:
+            figures += f"TAR at FAR 1e-3 {self.tar[0]:.4f}, at 1e-4 {self.tar[1]:.4f}"
+        else:
+            figures += f"area under the curve of all pairs {self.auc:.5f}"
         if self.dir is not None:
             figures += f", DIR at FAR 1 % {self.dir:.4f}"
         when = f"After epoch {epoch}" if epoch else "Before training"
@@ -186,21 +194,33 @@ def _accuracy(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> flo
 def _identification(
     embeddings: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> tuple[float, float] | tuple[None, None]:
-    """Open-set identification: who has four crops is known by the mean of the first two; all others are strangers."""
+    """Open-set identification: who has four crops is known by the mean of the first two; all others are strangers.
+
+    Where nobody would be known so, or nobody a stranger, everybody with two crops is known by the first half of them,
+    and named by the others, each of which is also a stranger once: compared with all people but the own one.
+    """
     people, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     order = np.argsort(numbers, kind="stable")
     place = np.empty(len(labels), np.int64)  # of each crop among those of its person
     place[order] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    known = counts[numbers] >= _KNOWN
-    gallery, probes, strangers = known & (place < _GALLERY), known & (place >= _GALLERY), ~known
-    if not gallery.any() or not strangers.any():
+    known, in_gallery = counts >= _KNOWN, np.full(len(counts), _GALLERY)
+    if by_halves := not known.any() or known.all():
+        known, in_gallery = counts >= 2, counts // 2
+    if by_halves and known.sum() < 2:
         return None, None
+    gallery = known[numbers] & (place < in_gallery[numbers])
+    probes = known[numbers] & ~gallery
     means = np.zeros((len(people), embeddings.shape[1]), np.float32)
     np.add.at(means, numbers[gallery], embeddings[gallery])
-    means = means[counts >= _KNOWN]
+    means = means[known]
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     compared = embeddings[probes] @ means.T
-    right = np.flatnonzero(counts >= _KNOWN)[compared.argmax(axis=1)] == numbers[probes]
-    strange = (embeddings[strangers] @ means.T).max(axis=1)
-    found = open_set_identification(compared.max(axis=1), right, strange, _IDENTIFICATION_FARS)
+    own = (np.cumsum(known) - 1)[numbers[probes]]
+    best, right = compared.max(axis=1), compared.argmax(axis=1) == own
+    if by_halves:
+        compared[np.arange(len(own)), own] = -np.inf
+        strange = compared.max(axis=1)
+    else:
+        strange = (embeddings[~known[numbers]] @ means.T).max(axis=1)
+    found = open_set_identification(best, right, strange, _IDENTIFICATION_FARS)
     return found.rank1, float(found.dir_at_far[0])

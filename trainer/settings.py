@@ -51,7 +51,7 @@ class TrainSettings:
         average: decay of the running mean of the weights, which is what is measured and kept; 0 for none.
         suspect_weight: of crops that are probably filed under a wrong name: 1 as any other, 0 left out.
         seed: of everything that is drawn.
-        log_every, checkpoint_every: steps.
+        log_every, checkpoint_every: steps; of an epoch at least ten are logged, if it has as many.
         evaluate_every: epochs.
         keep_triplets: the hardest of each epoch that are kept to be looked at.
         augmentation: what is done to the crops.

@@ -121,9 +121,9 @@ class _Course:
         self.examiner = Examiner(run, settings, material, start, bfloat16, self._complain)
         self.report = Reporter(run, listener, first=processes.first)
         self.at, self.step, self.measured = Position(), 0, -1  # the last: epochs of which the end was measured
-        self.steps = settings.epochs * material.sampler.batches_per_epoch
-        self.doubted = np.empty(0, np.int64)
-        self.health = "healthy"
+        batches = material.sampler.batches_per_epoch
+        self.steps, self.log_every = settings.epochs * batches, min(settings.log_every, max(1, batches // 10))
+        self.doubted, self.health = np.empty(0, np.int64), "healthy"
 
     def run(self) -> Trained:
         """Train to the end, or until somebody or something stops it."""
@@ -205,7 +205,7 @@ class _Course:
         loss = float(step.outcome.loss)
         text = f"epoch {epoch} of {self.settings.epochs}, loss {loss:.4f}"
         self.report.advance(Progress(self.step, self.steps, "steps", text), crops=len(batch.rows))
-        if step.finite and (self.step % self.settings.log_every == 0 or self.step == 1):
+        if step.finite and (self.step % self.log_every == 0 or self.step == 1):
             figures = asdict(self.journal.measure(step)) | {
                 "rate": step.rate,
                 "gradient_norm": step.gradient_norm,

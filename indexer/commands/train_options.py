@@ -66,7 +66,9 @@ _OPTIONS = (
     _option("spoil", _SHARE, 0.3, "and this share of them is blurred, covered or the like."),
     _option("precision", click.Choice(["auto", "bf16", "fp32"]), "auto", "Of a step; auto: bf16 where it is fast."),
     _option("seed", int, 0, "Of all that is drawn."),
-    _option("log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next."),
+    _option(
+        "log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next; fewer where an epoch has few steps."
+    ),
     _option("checkpoint-every", _AT_LEAST_1, 200, "Steps from one checkpoint to the next."),
     _option("evaluate-every", _AT_LEAST_1, 1, "Epochs from one measurement to the next."),
     _option("licence", str, "", "Of the weights. [default: that of --init]"),

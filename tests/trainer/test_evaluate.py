@@ -76,3 +76,29 @@ def test_a_few_people_are_measured_as_far_as_they_go():
 def test_a_person_with_a_thousand_crops_is_measured_in_a_moment():
     found = held_out_figures(*faces([1000, 2, 2], 0.3))
     assert 0.5 < found.accuracy <= 1
+
+
+@pytest.mark.parametrize("sizes", [[5, 6, 4, 7], [3, 2, 3, 2, 1]], ids=["everybody known", "nobody known"])
+def test_where_the_rule_leaves_nobody_everybody_is_known_by_the_first_half(sizes):
+    embeddings, labels = faces(sizes, 0.6)
+    found = held_out_figures(embeddings, labels)
+    people = [n for n, size in enumerate(sizes) if size >= 2]
+    halves = {n: np.split(np.flatnonzero(labels == n), [sizes[n] // 2]) for n in people}
+    means = {n: embeddings[first].sum(axis=0) for n, (first, _) in halves.items()}
+    means = {n: mean / np.linalg.norm(mean) for n, mean in means.items()}
+    right, strange = [], []
+    for n, (_, later) in halves.items():
+        for row in later:
+            similarity = {m: float(embeddings[row] @ mean) for m, mean in means.items()}
+            right.append((max(similarity.values()), max(similarity, key=similarity.get) == n))
+            strange.append(max(value for m, value in similarity.items() if m != n))
+    assert found.rank1 == pytest.approx(np.mean([correct for _, correct in right]))
+    threshold = max(strange)  # one in a hundred of so few is nobody
+    assert found.dir == pytest.approx(np.mean([correct and value > threshold for value, correct in right]))
+
+
+def test_few_pairs_are_told_of_by_what_they_can_tell():
+    """Below 10,000 pairs the best epoch is chosen by the area under the curve, so that is what is said."""
+    few, many = held_out_figures(*faces([4, 2] * 5, 0.3)), held_out_figures(*faces([4, 2] * 30, 0.3))
+    assert "area under the curve of all pairs" in few.in_words(1, best=True) and "TAR" not in few.in_words(1, best=True)
+    assert "TAR at FAR 1e-3" in many.in_words(1, best=True)

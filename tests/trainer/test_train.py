@@ -71,6 +71,12 @@ def test_a_run_leaves_what_it_promises(whole_run, quick):
     assert said[0].startswith("Before training: accuracy")
 
 
+def test_short_epochs_are_logged_at_every_step(shared_crops, tmp_path, quick):
+    run(shared_crops, tmp_path / "run", replace(quick, epochs=2, log_every=10))
+    assert [line["step"] for line in lines(tmp_path / "run", "step")] == list(range(1, 9))
+    assert all(line["spread"] is not None for line in lines(tmp_path / "run", "epoch")[1:])
+
+
 def test_the_best_network_is_a_weight_file(whole_run):
     folder, found, _, _ = whole_run
     network, description = load_weights(folder / BEST)
