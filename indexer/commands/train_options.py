@@ -67,7 +67,7 @@ _OPTIONS = (
     _option("precision", click.Choice(["auto", "bf16", "fp32"]), "auto", "Of a step; auto: bf16 where it is fast."),
     _option("seed", int, 0, "Of all that is drawn."),
     _option(
-        "log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next; fewer where an epoch has few steps."
+        "log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next; fewer in short epochs."
     ),
     _option("checkpoint-every", _AT_LEAST_1, 200, "Steps from one checkpoint to the next."),
     _option("evaluate-every", _AT_LEAST_1, 1, "Epochs from one measurement to the next."),
