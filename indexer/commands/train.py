@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,10 @@ def train(
     if album is not None:
         crops = crops_of_album(album, out, options, device=device)
     assert crops is not None
+    people = options["people"]
     settings = _settings(options)
+    if people is None:
+        settings = replace(settings, people=_people(crops, None if fresh else out, settings))
     machine = Machine(device, readers, threads)
     first = os.environ.get("RANK", "0") == "0"
     if first and not tensorboard_is_there():
@@ -105,6 +109,8 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
         options["hint_weight"] = _HINTS if kind == "slim" and teacher is not None and init is None else 0.0
     if options["then"] is None:
         options["switch_after"] = 0
+    if options["people"] is None:
+        options.pop("people")
     try:
         return TrainSettings(
             recipe=recipe or (None if teacher else "batch-hard"),
@@ -121,6 +127,23 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _people(crops: Path, run: Path | None, settings: TrainSettings) -> int:
+    """Choose how many people stand in a batch: as in the run that goes on, else as usual or as many as there are."""
+    from trainer.crops import read_crops_folder
+    from trainer.material import fitting_people
+    from trainer.run_folder import CHECKPOINT, read_settings
+
+    if run is not None and (run / CHECKPOINT).exists():
+        return int(read_settings(run)["settings"]["people"])
+    people = fitting_people(read_crops_folder(crops), settings, int(os.environ.get("WORLD_SIZE", "1")))
+    if people < settings.people and os.environ.get("RANK", "0") == "0":
+        what, each = ("people", 1) if settings.recipe else ("crops", settings.crops)
+        say(
+            f"A batch has {each * people} {what}, as there are no more to train on; {each * settings.people} are usual."
+        )
+    return people
 
 
 def _weights(name: str | None) -> str | None:

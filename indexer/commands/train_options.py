@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option(
         "--freeze-norm/--train-norm", default=None, help="Batch norm keeps its statistics. [default: with --init]"
     ),
-    _option("people", click.IntRange(2), 32, "People in a batch."),
+    _option("people", click.IntRange(2), None, "In a batch. [default: 32, or as many as there are to train on]"),
     _option("crops-each", _AT_LEAST_1, 4, "Crops of each of them."),
     _option("part", _AT_LEAST_0, 0, "So many crops of a batch in memory at once; 0 for all."),
     _option("least-crops", _AT_LEAST_1, 2, "A recipe leaves out who has fewer."),

@@ -88,6 +88,26 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeyp
     assert "Going on after 2 of 8 steps." in again.stderr
 
 
+WITHOUT_PEOPLE = tuple(part for part in TINY if part not in ("--people", 3))
+
+
+def test_a_batch_takes_whom_there_are_and_the_run_goes_on_with_as_many(crops, tmp_path, run):
+    result = run("train", crops, "--out", tmp_path / "run", *WITHOUT_PEOPLE)
+    assert result.exit_code == 0, result.stderr
+    assert "A batch has 10 people, as there are no more to train on; 32 are usual." in result.stderr
+    assert read_settings(tmp_path / "run")["settings"]["people"] == 10
+    taught = ("--teacher", tmp_path / "run" / BEST, "--epochs", 1)
+    result = run("train", crops, "--out", tmp_path / "taught", *WITHOUT_PEOPLE, *taught)
+    assert "A batch has 40 crops, as there are no more to train on; 64 are usual." in result.stderr
+    assert run("train", crops, "--out", tmp_path / "three", *TINY).exit_code == 0
+    again = run("train", crops, "--out", tmp_path / "three", *WITHOUT_PEOPLE)
+    assert again.exit_code == 0, again.stderr
+    assert "A batch has" not in again.stderr
+    fresh = run("train", crops, "--out", tmp_path / "three", *WITHOUT_PEOPLE, "--fresh")
+    assert fresh.exit_code == 0, fresh.stderr
+    assert read_settings(tmp_path / "three")["settings"]["people"] == 10
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
