@@ -43,6 +43,25 @@ class Material:
         """How many people are held out."""
         return len(np.unique(self.folder.labels[self.held_out]))
 
+    @property
+    def can_be_measured(self) -> bool:
+        """Whether there are two people held out, and one of them has two crops."""
+        counts = np.unique(self.folder.labels[self.held_out], return_counts=True)[1]
+        return len(counts) >= 2 and int(counts.max()) >= 2
+
+    @property
+    def remarks(self) -> list[str]:
+        """Say for people what is out of the ordinary about who is measured."""
+        said = []
+        if not self.can_be_measured:
+            said.append(
+                "Nobody can be measured, as there are no two people held out of whom one has two crops: "
+                "the last epoch is kept."
+            )
+        if self.not_measured:
+            said.append(f"Measured are some people; {self.not_measured:,} further crops are held out beside them.")
+        return said
+
     def name(self, label: int) -> str:
         """Give the name of a person who is trained on."""
         return self.folder.people[int(self.people[label])]

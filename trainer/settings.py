@@ -119,9 +119,13 @@ class TrainSettings:
         shares = (self.warm_up, self.average, self.suspect_weight, self.held_out or 0, self.momentum)
         if not all(0 <= share <= 1 for share in shares) or self.average == 1 or self.held_out == 1:
             raise SettingsError(f"warm_up, average, suspect_weight, held_out and momentum are shares: {shares}")
+        if self.loss and self.recipe is None:
+            raise SettingsError(f"{', '.join(self.loss)} is a setting of a recipe's loss, and there is no recipe")
         for name in (self.recipe, self.then):
             if name is not None:
                 self.loss_settings(name)
+                if self.crops < 2 and not choose_recipe(name).classifies:
+                    raise SettingsError(f"{name} compares crops of the same person: take --crops-each 2 or more")
 
     def recipe_in(self, epoch: int) -> str | None:
         """Give the recipe's name that is in force in an epoch, counted from 0."""

@@ -308,10 +308,8 @@ class _Course:
             "parameters": sum(p.numel() for p in self.learner.network.parameters() if p.requires_grad),
         }
         self.report.begin(settings, step=self.step, seconds=seconds, start=start)
-        if material.not_measured:
-            self.report.say(
-                f"Measured are some people; {material.not_measured:,} further crops are held out beside them."
-            )
+        for remark in material.remarks:
+            self.report.say(remark)
         if self.step:
             self.report.say(f"Going on after {self.step} of {self.steps} steps.")
 

@@ -103,7 +103,8 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
         options |= {"dimension": begun.dimension, "width": begun.width}
     freeze_norm = options.pop("freeze_norm")
     recipe, loss, depths = options.pop("recipe"), options.pop("loss"), options.pop("depths")
-    rate = options.pop("rate") or (1e-3 if init is None else 3e-5)
+    if options["rate"] is None:
+        options["rate"] = 1e-3 if init is None else 3e-5
     changes = {name: options.pop(name) for name in ("turn", "shift", "zoom", "light", "spoil")}
     if options["hint_weight"] is None:
         options["hint_weight"] = _HINTS if kind == "slim" and teacher is not None and init is None else 0.0
@@ -120,7 +121,6 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
             init=init,
             depths=_numbers(depths),
             crops=options.pop("crops_each"),
-            rate=rate,
             freeze_norm=init is not None if freeze_norm is None else freeze_norm,
             augmentation=Augmentation(**changes),
             **options,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.trainer.small_crops import write_crops
 from trainer.crops import UNNAMED, CropsError, CropsFolder, CropsSettings, Names, is_held_out, read_crops_folder
+from trainer.evaluate import held_out_figures
 from trainer.material import choose_material, fitting_people, some_people
 from trainer.sampler import Position
 from trainer.settings import TrainSettings
@@ -93,6 +94,21 @@ def test_a_batch_has_as_many_people_as_there_are(counts, unnamed, most, processe
     assert people % processes == 0 and people > min(there, most) - processes
     material = choose_material(folder, replace(asked, people=people), processes)
     assert len(material.sampler.batch(Position())) == people * 3
+
+
+@given(counts=st.lists(st.integers(1, 3), min_size=4, max_size=20), share=st.sampled_from([0.0, 0.1, 0.3, 0.6]))
+def test_who_can_be_measured_is_who_has_figures(counts, share):
+    """Held-out people are measured where there are two of them and one has two crops; else that is said."""
+    folder = folder_of(counts)
+    rows = np.flatnonzero(folder.held_out(share))
+    embeddings = np.eye(len(folder), dtype=np.float32)[rows]
+    figures = held_out_figures(embeddings, folder.labels[rows])
+    settings = TrainSettings(recipe=None, teacher="t", people=2, crops=1, held_out=share)
+    if len(folder) - len(rows) < 2:
+        return
+    material = choose_material(folder, settings)
+    assert material.can_be_measured == (figures is not None)
+    assert bool(material.remarks) == (figures is None)
 
 
 def test_who_lacks_a_second_person_is_not_told_to_take_fewer():

@@ -29,6 +29,11 @@ def test_the_loss_is_the_last_recipes():
     assert [settings.recipe_in(epoch) for epoch in range(4)] == ["arcface", "arcface", "batch-hard", "batch-hard"]
 
 
+def test_one_crop_each_is_enough_for_classifiers_and_teachers():
+    assert TrainSettings(recipe="arcface", crops=1).crops == 1
+    assert TrainSettings(recipe=None, teacher="t", crops=1).crops == 1
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -43,6 +48,15 @@ def test_the_loss_is_the_last_recipes():
         ({"average": 1.0}, "are shares"),
         ({"held_out": 1.0}, "are shares"),
         ({"clip": -1.0}, "must not be below 0"),
+        ({"crops": 1}, "batch-hard compares crops of the same person: take --crops-each 2 or more"),
+        ({"crops": 1, "recipe": "facenet"}, "facenet compares crops .* --crops-each 2"),
+        ({"crops": 1, "recipe": "arcface", "then": "dlib", "switch_after": 1}, "dlib compares crops .* --crops-each 2"),
+        ({"loss": {"average": "foo"}}, "average must be all or active, not foo"),
+        ({"recipe": "facenet", "loss": {"average": 2.0}}, r"average must be all or active, not 2\.0"),
+        (
+            {"recipe": None, "teacher": "t", "loss": {"margin": 0.1}},
+            "margin is a setting of a recipe's loss, and there",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(wrong, message):

@@ -314,7 +314,10 @@ def test_only_some_of_very_many_held_out_crops_are_measured(shared_crops, tmp_pa
 
 
 def test_nobody_need_be_held_out(shared_crops, tmp_path, quick):
-    found = run(shared_crops, tmp_path / "run", replace(quick, held_out=0.0, epochs=2))
+    said = []
+    found = run(shared_crops, tmp_path / "run", replace(quick, held_out=0.0, epochs=2), Listener(say=said.append))
+    assert [text for text in said if "Nobody can be measured" in text and "the last epoch is kept" in text] == said
+    assert len(said) == 1
     assert (found.best_epoch, found.held_out) == (2, None)
     assert same_weights(tmp_path / "run", tmp_path / "run", BEST)
     assert read_description(tmp_path / "run" / BEST).metrics == {}
