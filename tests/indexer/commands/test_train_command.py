@@ -115,6 +115,7 @@ def test_a_batch_takes_whom_there_are_and_the_run_goes_on_with_as_many(crops, tm
         (("--loss", "margin=abc"), 2, "a setting of batch-hard must be a number: margin=abc"),
         (("--loss", "average=foo"), 2, "average must be all or active, not foo"),
         (("--crops-each", 1), 2, "batch-hard compares crops of the same person: take --crops-each 2 or more"),
+        (("--loss", "arcface.margin=.2"), 2, "arcface.margin is a setting of arcface, but the run has batch-hard"),
         (("--rate", 0), 2, "the rate must be above 0, its multiples not below: 0.0"),
         (("--loss", "magin=1"), 2, "batch-hard has no setting 'magin'; it has average, margin, sharpness"),
         (("--then", "facenet", "--switch-after", 9), 2, "after 1 to 1 epochs, not 9"),
