@@ -66,6 +66,7 @@ def train(
 
     if (crops is None) == (album is None):
         raise click.UsageError("say either CROPS, a folder of crops, or --album")
+    _refuse_folder_of_crops(out)
     if album is not None:
         crops = crops_of_album(album, out, options, device=device)
     assert crops is not None
@@ -83,6 +84,19 @@ def train(
         write_report(out, crops)
         compared = None if album is None else compare_run(album, out, found, device=device)
         _answer(found, compared, as_json)
+
+
+def _refuse_folder_of_crops(out: Path) -> None:
+    """Refuse a run's folder in which the run's pictures would count as crops of a person."""
+    from trainer.crops import SETTINGS_FILE
+
+    place = out.resolve()
+    for folder in (place, *place.parents):
+        if (folder / SETTINGS_FILE).exists():
+            raise click.UsageError(
+                f"--out {out} is or lies in a folder of crops, {folder}, where its files would count as people: "
+                "choose a folder beside it"
+            )
 
 
 def _settings(options: dict[str, Any]) -> TrainSettings:

@@ -133,6 +133,23 @@ def test_errors_say_what_to_do(crops, tmp_path, run, options, code, message):
     assert message in result.stderr
 
 
+def test_a_run_in_its_folder_of_crops_is_refused(tmp_path, run):
+    crops = write_crops(tmp_path / "crops")
+    before = sorted(crops.rglob("*"))
+    (tmp_path / "link").symlink_to(crops)
+    for out in (crops, crops / "run", crops / "p00" / "run", tmp_path / "link" / "run"):
+        for source in ((crops,), ("--album", tmp_path)):
+            result = run("train", *source, "--out", out, *TINY)
+            assert result.exit_code == 2
+            assert "is or lies in a folder of crops" in result.stderr
+            assert "choose a folder beside it" in result.stderr
+    assert sorted(crops.rglob("*")) == before
+    crops.rename(tmp_path / "run-crops")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run-crops").rename(tmp_path / "run" / "crops")  # as --album has it
+    assert run("train", tmp_path / "run" / "crops", "--out", tmp_path / "run", *TINY).exit_code == 0
+
+
 def test_a_folder_that_holds_no_crops_is_an_error(tmp_path, run):
     result = run("train", tmp_path, "--out", tmp_path / "run")
     assert result.exit_code == 1
