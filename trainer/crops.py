@@ -202,11 +202,13 @@ def read_crop(path: Path, side: int) -> NDArray[np.uint8]:
         raise CropsError(f"{path} cannot be read: {error.strerror}") from error
     pixels = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if len(content) else None
     if pixels is None:
-        raise CropsError(f"{path} is no picture or is cut short: delete it, or make it again with `visavis crops`")
+        raise CropsError(
+            f"{path} is no picture or is cut short: put it back, or delete it and let `visavis crops` make it again"
+        )
     if pixels.shape[:2] != (side, side):
         raise CropsError(
             f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels, but the crops of this folder are {side}×{side} "
-            "(size and margin of crops.json): make it again with `visavis crops`"
+            "(size and margin of crops.json): delete it and let `visavis crops` make it again"
         )
     return pixels.astype(np.uint8, copy=False)
 

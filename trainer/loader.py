@@ -25,10 +25,15 @@ from trainer.sampler import Position
 _AHEAD = 3  # batches that are made before they are wanted
 # Tells these random numbers from those of the sampler, which have the same seed.
 _AUGMENTATION = 3
+# A run goes on only with the same names of crops.
+_KEEP = "A run that was begun goes on only if the file stays where it is, or is put back whole"
 
 
 class Sampler(Protocol):
     """Deals crops: ``trainer.sampler`` has them."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]: ...
 
     @property
     def batches_per_epoch(self) -> int: ...
@@ -42,9 +47,9 @@ class Batch:
 
     Attributes:
         at: which batch it is.
-        rows: int64 (N,), the crops of all processes.
+        rows: int64 (N,), the crops of all processes, those that stand in among them.
         crops: uint8 (n, 3, size, size), in channels_last order, those of this process.
-        unreadable: what was wrong with crops that another one of the same person stands in for.
+        unreadable: for people: what was wrong with crops of this process, and which others stand in for them.
     """
 
     at: Position
@@ -64,6 +69,7 @@ class Loader:
         seed: of what is drawn.
         part, parts: which process this is, of how many.
         readers: threads.
+        join: makes the rows of all processes out of this one's; by itself a process knows of its own stand-ins only.
     """
 
     folder: CropsFolder
@@ -73,12 +79,13 @@ class Loader:
     part: int = 0
     parts: int = 1
     readers: int = 2
+    join: Callable[[NDArray[np.int64]], NDArray[np.int64]] | None = None
 
     def batches(self, start: Position) -> Iterator[Batch]:
         """Yield the batches from ``start`` to the end of its epoch.
 
         Raises:
-            CropsError: if a crop cannot be read and no other of its person can.
+            CropsError: if a crop cannot be read and no other one can.
         """
         numbers = iter(range(start.batch, self.sampler.batches_per_epoch))
         with ThreadPoolExecutor(max(1, self.readers), thread_name_prefix="crops") as pool:
@@ -103,32 +110,46 @@ class Loader:
     def _read(self, at: Position, rows: NDArray[np.int64], place: int) -> _Read:
         settings = self.folder.settings
         random = np.random.default_rng((self.seed, _AUGMENTATION, at.epoch, at.batch, place))
-        crop, complaint = self._readable(int(rows[place]), settings.side)
-        return _Read(augment(crop, settings.size, random, self.how), complaint)
+        row, crop, complaint = self._readable(int(rows[place]), settings.side)
+        return _Read(row, augment(crop, settings.size, random, self.how), complaint)
 
-    def _readable(self, row: int, side: int) -> tuple[NDArray[np.uint8], str | None]:
-        """Read a crop, or the first other one of its person that can be read, and what was wrong with it."""
+    def _readable(self, row: int, side: int) -> tuple[int, NDArray[np.uint8], str | None]:
+        """Read a crop, or the first stand-in that can be read: (which one it is, its pixels, what is to be said)."""
         try:
-            return read_crop(self.folder.path(row), side), None
+            return row, read_crop(self.folder.path(row), side), None
         except CropsError as error:
             complaint = str(error)
-        label = self.folder.labels[row]
-        for other in np.flatnonzero(self.folder.labels == label).tolist():
-            if other != row:
-                try:
-                    return read_crop(self.folder.path(other), side), complaint
-                except CropsError:
-                    continue
-        raise CropsError(f"{complaint}. No other crop of this person can be read either")
+        for other in self._stand_ins(row):
+            try:
+                crop = read_crop(self.folder.path(other), side)
+            except CropsError:
+                continue
+            instead = f"{self.folder.paths[other]} stands in for it"
+            if self.folder.labels[other] != self.folder.labels[row]:
+                instead = f"No crop of this person can be read, so that {instead}, under its own name"
+            return other, crop, f"{complaint}. {instead}. {_KEEP}"
+        raise CropsError(f"{complaint}. No other crop can be read either")
+
+    def _stand_ins(self, row: int) -> Iterator[int]:
+        """Name the crops that can stand in for one, the best first: its person's, then those of the next people."""
+        own = self.folder.labels == self.folder.labels[row]
+        yield from (int(other) for other in np.flatnonzero(own) if other != row)
+        dealt = self.sampler.rows
+        after = int(np.flatnonzero(dealt == row)[0]) + int(own.sum())  # another one for each crop of the person
+        yield from (int(other) for other in np.roll(dealt, -after) if not own[other])
 
     def _join(self, at: Position, rows: NDArray[np.int64], read: list[_Read]) -> Batch:
         crops = torch.from_numpy(np.stack([one.crop for one in read])).permute(0, 3, 1, 2)
         complaints = tuple(dict.fromkeys(one.complaint for one in read if one.complaint))
-        return Batch(at, rows, crops, complaints)
+        mine = np.array([one.row for one in read], np.int64)
+        joined = rows.copy()
+        joined[len(mine) * self.part : len(mine) * (self.part + 1)] = mine
+        return Batch(at, joined if self.join is None else self.join(mine), crops, complaints)
 
 
 @dataclass(frozen=True)
 class _Read:
+    row: int
     crop: NDArray[np.uint8]
     complaint: str | None
 

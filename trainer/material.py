@@ -43,6 +43,25 @@ class Material:
         """How many people are held out."""
         return len(np.unique(self.folder.labels[self.held_out]))
 
+    @property
+    def can_be_measured(self) -> bool:
+        """Whether there are two people held out, and one of them has two crops."""
+        counts = np.unique(self.folder.labels[self.held_out], return_counts=True)[1]
+        return len(counts) >= 2 and int(counts.max()) >= 2
+
+    @property
+    def remarks(self) -> list[str]:
+        """Say for people what is out of the ordinary about who is measured."""
+        said = []
+        if not self.can_be_measured:
+            said.append(
+                "Nobody can be measured, as there are no two people held out of whom one has two crops: "
+                "the last epoch is kept."
+            )
+        if self.not_measured:
+            said.append(f"Measured are some people; {self.not_measured:,} further crops are held out beside them.")
+        return said
+
     def name(self, label: int) -> str:
         """Give the name of a person who is trained on."""
         return self.folder.people[int(self.people[label])]
@@ -66,6 +85,24 @@ def some_people(rows: NDArray[np.int64], labels: NDArray[np.int64], most: int) -
     return rows[np.isin(numbers, order[: max(2, fitting)])]
 
 
+def fitting_people(folder: CropsFolder, settings: TrainSettings, processes: int = 1) -> int:
+    """Tell how many people a batch can have: those of ``settings``, or as many as there are to train on.
+
+    Args:
+        folder: the crops.
+        settings: of the run; a batch has its ``people`` at most.
+        processes: that share a batch; the number can be divided among them.
+    Returns:
+        2 at least, though there may be fewer: ``choose_material`` says what to do then.
+    """
+    out = folder.held_out(settings.held_out)
+    if settings.recipe is None:
+        there = int((~out).sum()) // settings.crops
+    else:
+        there = len(np.unique(folder.labels[_trained_by_name(folder, settings, out)]))
+    return max(2, min(settings.people, there) // processes * processes)
+
+
 def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int = 1) -> Material:
     """Divide the crops of a folder, and order them.
 
@@ -80,10 +117,9 @@ def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int
     unmeasured = len(all_held_out) - len(held_out)
     if settings.recipe is None:
         return _without_names(folder, settings, processes, all_held_out, held_out)
-    counts = np.bincount(folder.labels[named], minlength=len(folder.people))
-    chosen = named & ~out & (counts[folder.labels] >= settings.least_crops)
+    chosen = _trained_by_name(folder, settings, out)
     people, numbers = np.unique(folder.labels[chosen], return_inverse=True)
-    _check_people(folder, settings, counts, out, len(people))
+    _check_people(folder, settings, out, len(people))
     labels = np.full(len(folder), -1, np.int64)
     labels[chosen] = numbers
     if settings.people % processes:
@@ -92,11 +128,21 @@ def choose_material(folder: CropsFolder, settings: TrainSettings, processes: int
     return Material(folder, labels, people, np.flatnonzero(chosen), held_out, unmeasured, sampler)
 
 
-def _check_people(
-    folder: CropsFolder, settings: TrainSettings, counts: NDArray[np.int64], out: NDArray[np.bool_], there: int
-) -> None:
-    if there >= settings.people and there >= 2:
+def _crops_of_each(folder: CropsFolder) -> NDArray[np.int64]:
+    """Count the crops of each person: int64, by their place in ``folder.people``."""
+    return np.bincount(folder.labels[folder.labels >= 0], minlength=len(folder.people))
+
+
+def _trained_by_name(folder: CropsFolder, settings: TrainSettings, out: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which crops a recipe learns from: bool (N,). ``out`` are those of people who are held out."""
+    enough = np.append(_crops_of_each(folder) >= settings.least_crops, False)  # the last one is nobody
+    return np.asarray(enough[folder.labels] & ~out)
+
+
+def _check_people(folder: CropsFolder, settings: TrainSettings, out: NDArray[np.bool_], there: int) -> None:
+    if there >= settings.people:
         return
+    counts = _crops_of_each(folder)
     training = np.ones(len(folder.people), np.bool_)
     training[folder.labels[out & (folder.labels >= 0)]] = False
     few = int((counts[training] < settings.least_crops).sum())
@@ -110,9 +156,10 @@ def _check_people(
             "and a recipe learns from two of the same person: add photos of them, take --least-crops 1 (a crop is then "
             "compared with a changed copy of itself), or learn from a --teacher, which needs no names"
         )
+    fewer = f"take fewer with --people {there}, " if there >= 2 else ""
     raise CropsError(
-        f"{facts}, which leaves {there}, and a batch wants {settings.people}: take fewer with "
-        f"--people {max(2, there)}, hold out fewer with --held-out, or add people"
+        f"{facts}, which leaves {there}, and a batch wants {settings.people}: {fewer}hold out fewer with --held-out, "
+        "or add people"
     )
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 
 from trainer.settings import Machine, Precision
 
@@ -46,6 +48,15 @@ class Processes:
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), 0)
+
+    def join_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Join the row numbers of all, of which each has as many, in the order of the processes."""
+        if self.count == 1:
+            return rows
+        own = torch.from_numpy(rows).to(self.device)
+        received = [torch.empty_like(own) for _ in range(self.count)]
+        dist.all_gather(received, own)
+        return torch.cat(received).cpu().numpy()
 
     def any(self, flag: bool) -> bool:
         """Tell all whether it is so for one of them."""

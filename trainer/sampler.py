@@ -72,6 +72,11 @@ class PeopleSampler:
         self._mine = slice(people // parts * part, people // parts * (part + 1))
 
     @property
+    def rows(self) -> NDArray[np.int64]:
+        """All crops that are dealt, by person: int64."""
+        return self._rows[len(self._rows) - int((self._ends - self._starts).sum()) :]
+
+    @property
     def batches_per_epoch(self) -> int:
         """So many that every person comes once."""
         return -(-len(self._starts) // self._people)
@@ -132,6 +137,11 @@ class CropSampler:
             )
         self._rows, self._size, self._seed = np.asarray(rows, np.int64), size, seed
         self._epoch, self._order = -1, self._rows
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """All crops that are dealt: int64."""
+        return self._rows
 
     @property
     def batches_per_epoch(self) -> int:

@@ -24,7 +24,8 @@ class TrainSettings:
 
     Attributes:
         recipe: of ``trainer.recipes``; None trains on the teacher alone.
-        loss: settings of the recipe's loss that differ from its defaults.
+        loss: settings of the recipes' losses that differ from their defaults, by "recipe.setting"; "setting" alone is
+            the last recipe's.
         then, switch_after: the recipe that follows after so many epochs, for a warm-up by a classifier.
         teacher: a weight file whose embeddings of the clean crop are to be matched; None for none.
         teacher_weight: of the distance to the teacher's embedding, beside the recipe's loss.
@@ -119,31 +120,52 @@ class TrainSettings:
         shares = (self.warm_up, self.average, self.suspect_weight, self.held_out or 0, self.momentum)
         if not all(0 <= share <= 1 for share in shares) or self.average == 1 or self.held_out == 1:
             raise SettingsError(f"warm_up, average, suspect_weight, held_out and momentum are shares: {shares}")
+        if self.loss and self.recipe is None:
+            raise SettingsError(f"{', '.join(self.loss)} is a setting of a recipe's loss, and there is no recipe")
         for name in (self.recipe, self.then):
             if name is not None:
                 self.loss_settings(name)
+                if self.crops < 2 and not choose_recipe(name).classifies:
+                    raise SettingsError(f"{name} compares crops of the same person: take --crops-each 2 or more")
 
     def recipe_in(self, epoch: int) -> str | None:
         """Give the recipe's name that is in force in an epoch, counted from 0."""
         return self.then if self.then is not None and epoch >= self.switch_after else self.recipe
 
     def loss_settings(self, name: str) -> Settings:
-        """Give the settings of a recipe's loss. ``loss`` changes the last recipe's, not those of a warm-up.
+        """Give the settings of a recipe's loss, with what ``loss`` changes of them.
 
         Raises:
             SettingsError, ValueError: if there is no such recipe or no such setting.
         """
         settings = choose_recipe(name).settings
-        if name != (self.then or self.recipe):
-            return settings
-        known = {entry.name for entry in fields(settings)}
-        if unknown := self.loss.keys() - known:
-            raise SettingsError(f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}")
+        changes = self._loss_changes(name)
+        known = _names_of(settings)
+        if unknown := changes.keys() - known:
+            text = f"{name} has no setting {min(unknown)!r}; it has {', '.join(sorted(known))}"
+            if name == self.then and self.recipe and unknown & _names_of(choose_recipe(self.recipe).settings):
+                text += f". For the first recipe say {self.recipe}.{min(unknown)}"
+            raise SettingsError(text)
         try:
-            return replace(settings, **self.loss)
+            return replace(settings, **changes)
         except TypeError as error:  # of a comparison with a text
-            given = ", ".join(f"{setting}={value}" for setting, value in self.loss.items())
+            given = ", ".join(f"{setting}={value}" for setting, value in changes.items())
             raise SettingsError(f"a setting of {name} must be a number: {given} ({error})") from error
+
+    def _loss_changes(self, name: str) -> dict[str, Any]:
+        """Choose of ``loss`` what concerns a recipe of the run: NAME.SETTING, and for the last one SETTING alone."""
+        changes: dict[str, Any] = {}
+        for key, value in self.loss.items():
+            recipe, _, setting = key.rpartition(".")
+            if recipe not in ("", self.recipe, self.then):
+                has = " and ".join(filter(None, (self.recipe, self.then)))
+                raise SettingsError(f"{key} is a setting of {recipe}, but the run has {has}")
+            if (recipe or self.then or self.recipe) != name:
+                continue
+            if setting in changes:
+                raise SettingsError(f"{setting} of {name} is given twice, as {setting} and as {name}.{setting}")
+            changes[setting] = value
+        return changes
 
     def as_dict(self) -> dict[str, Any]:
         """Give the settings as JSON takes them."""
@@ -164,6 +186,10 @@ class TrainSettings:
             return TrainSettings(**values)
         except (TypeError, KeyError) as error:
             raise SettingsError(f"these are no settings of this version of visavis: {error}") from error
+
+
+def _names_of(settings: Settings) -> set[str]:
+    return {entry.name for entry in fields(settings)}
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ class _Course:
             part=processes.rank,
             parts=processes.count,
             readers=machine.readers,
+            join=processes.join_rows,
         )
         self.digest = contents_digest(folder)
         self.journal = Journal(material, keep=settings.keep_triplets)
@@ -198,7 +199,7 @@ class _Course:
     def _report_step(self, step: Step, batch: Batch) -> None:
         epoch = batch.at.epoch + 1
         for complaint in batch.unreadable:
-            self.report.event("unreadable", f"{complaint}. Another one stands in for it", step=self.step, epoch=epoch)
+            self.report.event("unreadable", complaint, step=self.step, epoch=epoch)
         if not step.finite:
             text = f"Step {self.step} is left out: the loss or its gradient was no number."
             self.report.event("skipped", text, step=self.step, epoch=epoch)
@@ -308,10 +309,8 @@ class _Course:
             "parameters": sum(p.numel() for p in self.learner.network.parameters() if p.requires_grad),
         }
         self.report.begin(settings, step=self.step, seconds=seconds, start=start)
-        if material.not_measured:
-            self.report.say(
-                f"Measured are some people; {material.not_measured:,} further crops are held out beside them."
-            )
+        for remark in material.remarks:
+            self.report.say(remark)
         if self.step:
             self.report.say(f"Going on after {self.step} of {self.steps} steps.")
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,14 @@ def train(
 
     if (crops is None) == (album is None):
         raise click.UsageError("say either CROPS, a folder of crops, or --album")
+    _refuse_folder_of_crops(out)
     if album is not None:
         crops = crops_of_album(album, out, options, device=device)
     assert crops is not None
+    people = options["people"]
     settings = _settings(options)
+    if people is None:
+        settings = replace(settings, people=_people(crops, None if fresh else out, settings))
     machine = Machine(device, readers, threads)
     first = os.environ.get("RANK", "0") == "0"
     if first and not tensorboard_is_there():
@@ -79,6 +84,19 @@ def train(
         write_report(out, crops)
         compared = None if album is None else compare_run(album, out, found, device=device)
         _answer(found, compared, as_json)
+
+
+def _refuse_folder_of_crops(out: Path) -> None:
+    """Refuse a run's folder in which the run's pictures would count as crops of a person."""
+    from trainer.crops import SETTINGS_FILE
+
+    place = out.resolve()
+    for folder in (place, *place.parents):
+        if (folder / SETTINGS_FILE).exists():
+            raise click.UsageError(
+                f"--out {out} is or lies in a folder of crops, {folder}, where its files would count as people: "
+                "choose a folder beside it"
+            )
 
 
 def _settings(options: dict[str, Any]) -> TrainSettings:
@@ -99,12 +117,15 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
         options |= {"dimension": begun.dimension, "width": begun.width}
     freeze_norm = options.pop("freeze_norm")
     recipe, loss, depths = options.pop("recipe"), options.pop("loss"), options.pop("depths")
-    rate = options.pop("rate") or (1e-3 if init is None else 3e-5)
+    if options["rate"] is None:
+        options["rate"] = 1e-3 if init is None else 3e-5
     changes = {name: options.pop(name) for name in ("turn", "shift", "zoom", "light", "spoil")}
     if options["hint_weight"] is None:
         options["hint_weight"] = _HINTS if kind == "slim" and teacher is not None and init is None else 0.0
     if options["then"] is None:
         options["switch_after"] = 0
+    if options["people"] is None:
+        options.pop("people")
     try:
         return TrainSettings(
             recipe=recipe or (None if teacher else "batch-hard"),
@@ -114,13 +135,29 @@ def _settings(options: dict[str, Any]) -> TrainSettings:
             init=init,
             depths=_numbers(depths),
             crops=options.pop("crops_each"),
-            rate=rate,
             freeze_norm=init is not None if freeze_norm is None else freeze_norm,
             augmentation=Augmentation(**changes),
             **options,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _people(crops: Path, run: Path | None, settings: TrainSettings) -> int:
+    """Choose how many people stand in a batch: as in the run that goes on, else as usual or as many as there are."""
+    from trainer.crops import read_crops_folder
+    from trainer.material import fitting_people
+    from trainer.run_folder import CHECKPOINT, read_settings
+
+    if run is not None and (run / CHECKPOINT).exists():
+        return int(read_settings(run)["settings"]["people"])
+    people = fitting_people(read_crops_folder(crops), settings, int(os.environ.get("WORLD_SIZE", "1")))
+    if people < settings.people and os.environ.get("RANK", "0") == "0":
+        what, each = ("people", 1) if settings.recipe else ("crops", settings.crops)
+        say(
+            f"A batch has {each * people} {what}, as there are no more to train on; {each * settings.people} are usual."
+        )
+    return people
 
 
 def _weights(name: str | None) -> str | None:

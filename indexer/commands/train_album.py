@@ -57,7 +57,24 @@ def crops_of_album(album: Path, out: Path, options: dict[str, Any], *, device: s
     tell_crops(
         cut_crops(jobs_of_album(album, False), crops, settings, device=device, choose=central), crops, settings, False
     )
+    tell_whether_compared(album, share)
     return crops
+
+
+def tell_whether_compared(root: Path, share: float) -> None:
+    """Say so if too few people are held out for the comparison in the end."""
+    from indexer.album import open_album
+    from indexer.archive import read_archive
+    from indexer.crops import held_out_by
+    from indexer.training.album_comparison import people_to_compare
+    from indexer.training.comparison import LEAST_PEOPLE
+
+    people = people_to_compare(read_archive(open_album(root)), held_out_by(share))
+    if people < LEAST_PEOPLE:
+        say(
+            f"The models will not be compared in the end: {people} of the people who are held out have two photos or "
+            f"more, and {LEAST_PEOPLE} are needed. Hold out more with --held-out, or name more people."
+        )
 
 
 def compare_run(album: Path, out: Path, found: Trained, *, device: str) -> AlbumComparison | None:

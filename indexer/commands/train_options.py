@@ -23,7 +23,12 @@ def _option(name: str, type_: Any, default: Any, text: str, **more: Any) -> Call
 
 _OPTIONS = (
     _option("recipe", _CHOICES["recipe"], None, "How examples are chosen. [default: batch-hard]"),
-    _option("loss", str, None, "A setting of the recipe, as in margin=0.3.", multiple=True, metavar="NAME=VALUE"),
+    click.option(
+        "--loss",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the last recipe, as in margin=0.3, or of the one named: arcface.margin=0.2.",
+    ),
     _option("then", _CHOICES["recipe"], None, "The recipe that follows, after --switch-after epochs."),
     _option("switch-after", _AT_LEAST_1, 1, "Epochs of the first recipe."),
     _option("teacher", str, None, "dlib, sface or a weight file whose embeddings are to be matched: needs no names."),
@@ -42,7 +47,7 @@ _OPTIONS = (
     click.option(
         "--freeze-norm/--train-norm", default=None, help="Batch norm keeps its statistics. [default: with --init]"
     ),
-    _option("people", click.IntRange(2), 32, "People in a batch."),
+    _option("people", click.IntRange(2), None, "In a batch. [default: 32, or as many as there are to train on]"),
     _option("crops-each", _AT_LEAST_1, 4, "Crops of each of them."),
     _option("part", _AT_LEAST_0, 0, "So many crops of a batch in memory at once; 0 for all."),
     _option("least-crops", _AT_LEAST_1, 2, "A recipe leaves out who has fewer."),

@@ -33,6 +33,22 @@ class AlbumComparison:
     lost: int
 
 
+def people_to_compare(archive: Archive, held_out: Callable[[str], bool] | None) -> int:
+    """Count the people of an album on whom two models can be compared: ``LEAST_PEOPLE`` are needed.
+
+    Args:
+        archive, held_out: as for ``faces_to_compare``.
+    """
+    rows = _named_faces(archive, held_out)
+    return people_with_two_photos(archive.persons[rows], archive.photo_numbers[rows])
+
+
+def _named_faces(archive: Archive, held_out: Callable[[str], bool] | None) -> np.ndarray:
+    names = archive.people.persons
+    chosen = [person for person, name in names.items() if held_out is None or held_out(name)]
+    return np.flatnonzero(np.isin(archive.persons, chosen) & ~archive.ignored)
+
+
 def faces_to_compare(archive: Archive, held_out: Callable[[str], bool] | None) -> np.ndarray:
     """Choose the named faces of an album on which two models are compared.
 
@@ -44,17 +60,14 @@ def faces_to_compare(archive: Archive, held_out: Callable[[str], bool] | None) -
     Raises:
         ComparisonError: if they are of too few people.
     """
-    names = archive.people.persons
-    chosen = [person for person, name in names.items() if held_out is None or held_out(name)]
-    rows = np.flatnonzero(np.isin(archive.persons, chosen) & ~archive.ignored)
-    people = people_with_two_photos(archive.persons[rows], archive.photo_numbers[rows])
+    people = people_to_compare(archive, held_out)
     if people < LEAST_PEOPLE:
         which = "people" if held_out is None else "of the people who were held out"
         raise ComparisonError(
             f"{archive.album.root}: {people} {which} have two photos with their name or more; {LEAST_PEOPLE} are "
             "needed to compare two models. Name more faces, or say --held-out 1 if the model was not trained here"
         )
-    return rows
+    return _named_faces(archive, held_out)
 
 
 def compare_on_album(

@@ -37,7 +37,8 @@ class CropPictures:
         path = self._crops / crop
         if ".." in Path(crop).parts or not path.is_file():
             return None
-        found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        content = np.fromfile(path, np.uint8)
+        found = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
         if found is None:
             return None
         resized = cv2.resize(found, (side, side), interpolation=cv2.INTER_AREA)

@@ -80,7 +80,9 @@ def test_a_crop_that_cannot_be_used_is_named(crops):
         read_crop(path, 32)
     for broken in (b"", content[:40], b"no picture"):
         path.write_bytes(broken)
-        with pytest.raises(CropsError, match=r"0\.png is no picture or is cut short: delete it"):
+        with pytest.raises(
+            CropsError, match=r"0\.png is no picture or is cut short: put it back, or delete it and let"
+        ):
             read_crop(path, 40)
     path.unlink()
     with pytest.raises(CropsError, match="cannot be read: No such file"):

@@ -1,9 +1,15 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.trainer.small_crops import write_crops
-from trainer.crops import UNNAMED, CropsError, read_crops_folder
-from trainer.material import choose_material, some_people
+from trainer.crops import UNNAMED, CropsError, CropsFolder, CropsSettings, Names, is_held_out, read_crops_folder
+from trainer.evaluate import held_out_figures
+from trainer.material import choose_material, fitting_people, some_people
 from trainer.sampler import Position
 from trainer.settings import TrainSettings
 
@@ -57,6 +63,57 @@ def test_one_crop_each_is_enough_if_asked_for(tmp_path):
     material = choose_material(folder, TrainSettings(people=4, crops=2, least_crops=1))
     rows = material.sampler.batch(Position(0, 0))
     assert (rows[::2] == rows[1::2]).all()
+
+
+def folder_of(counts, unnamed=0):
+    """A folder of so many crops of each person and of nobody, of which no file is there."""
+    labels = np.repeat(np.arange(-1, len(counts)), [unnamed, *counts])
+    settings = CropsSettings(32, 4, ((1.0, 1.0),) * 5, "sface", 0.3)
+    people = tuple(f"p{n:02d}" for n in range(len(counts)))
+    return CropsFolder(Path("crops"), settings, Names(map(str, labels)), labels, people)
+
+
+@given(
+    counts=st.lists(st.integers(1, 5), min_size=1, max_size=40),
+    unnamed=st.integers(0, 9),
+    most=st.integers(2, 32),
+    processes=st.integers(1, 4),
+    recipe=st.sampled_from(["batch-hard", None]),
+)
+def test_a_batch_has_as_many_people_as_there_are(counts, unnamed, most, processes, recipe):
+    folder = folder_of(counts, unnamed)
+    asked = TrainSettings(recipe=recipe, teacher="t", people=most, crops=3)
+    people = fitting_people(folder, asked, processes)
+    assert 2 <= people <= most
+    there = sum(count >= 2 and not is_held_out(f"p{n:02d}", 0.3) for n, count in enumerate(counts))
+    if recipe is None:
+        there = int((~folder.held_out()).sum()) // 3
+    if min(there, most) < max(2, processes):
+        assert people == 2
+        return
+    assert people % processes == 0 and people > min(there, most) - processes
+    material = choose_material(folder, replace(asked, people=people), processes)
+    assert len(material.sampler.batch(Position())) == people * 3
+
+
+@given(counts=st.lists(st.integers(1, 3), min_size=4, max_size=20), share=st.sampled_from([0.0, 0.1, 0.3, 0.6]))
+def test_who_can_be_measured_is_who_has_figures(counts, share):
+    """Held-out people are measured where there are two of them and one has two crops; else that is said."""
+    folder = folder_of(counts)
+    rows = np.flatnonzero(folder.held_out(share))
+    embeddings = np.eye(len(folder), dtype=np.float32)[rows]
+    figures = held_out_figures(embeddings, folder.labels[rows])
+    settings = TrainSettings(recipe=None, teacher="t", people=2, crops=1, held_out=share)
+    if len(folder) - len(rows) < 2:
+        return
+    material = choose_material(folder, settings)
+    assert material.can_be_measured == (figures is not None)
+    assert bool(material.remarks) == (figures is None)
+
+
+def test_who_lacks_a_second_person_is_not_told_to_take_fewer():
+    with pytest.raises(CropsError, match="leaves 1, and a batch wants 2: hold out fewer"):
+        choose_material(folder_of([4]), TrainSettings(people=2, held_out=0.0))
 
 
 def test_batches_must_divide_among_processes(crops):

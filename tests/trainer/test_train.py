@@ -260,6 +260,34 @@ def test_broken_crops_are_told_of(tmp_path, quick):
     assert any("p03/1.png is no picture or is cut short" in text and "stands in" in text for text in said)
 
 
+def test_a_person_without_a_readable_crop_does_not_end_a_run(tmp_path, quick):
+    crops = write_crops(tmp_path / "crops")
+    for path in (crops / "p03").iterdir():
+        path.write_bytes(b"")
+    settings = replace(quick, epochs=1, recipe="arcface")
+    found = run(crops, tmp_path / "run", settings, Listener(stop=lambda: True))
+    assert found.why == "interrupted"
+    assert run(crops, tmp_path / "run", settings).why == "done"
+    told = [line["text"] for line in lines(tmp_path / "run", "event") if line["what"] == "unreadable"]
+    assert told
+    assert all("p03" in text and "so that p04" in text for text in told)
+
+
+def test_two_processes_agree_on_who_stands_in(tmp_path, quick):
+    crops = write_crops(tmp_path / "crops")
+    for path in (crops / "p03").iterdir():
+        path.write_bytes(b"")
+    settings = replace(quick, people=4, freeze_norm=True, epochs=1)
+    run(crops, tmp_path / "alone", settings)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    asked = command(crops, tmp_path / "run", settings, launcher=launcher)
+    done = subprocess.run(asked, capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.split() == ["done", "done"]
+    one, two = load_file(tmp_path / "alone" / LAST), load_file(tmp_path / "run" / LAST)
+    torch.testing.assert_close(two, one, atol=1e-4, rtol=1e-3)
+
+
 def test_a_broken_crop_of_somebody_held_out_is_left_out(tmp_path, quick):
     crops = write_crops(tmp_path / "crops")
     (crops / "p08" / "1.png").write_bytes(b"broken")
@@ -320,7 +348,10 @@ def test_only_some_of_very_many_held_out_crops_are_measured(shared_crops, tmp_pa
 
 
 def test_nobody_need_be_held_out(shared_crops, tmp_path, quick):
-    found = run(shared_crops, tmp_path / "run", replace(quick, held_out=0.0, epochs=2))
+    said = []
+    found = run(shared_crops, tmp_path / "run", replace(quick, held_out=0.0, epochs=2), Listener(say=said.append))
+    assert [text for text in said if "Nobody can be measured" in text and "the last epoch is kept" in text] == said
+    assert len(said) == 1
     assert (found.best_epoch, found.held_out) == (2, None)
     assert same_weights(tmp_path / "run", tmp_path / "run", BEST)
     assert read_description(tmp_path / "run" / BEST).metrics == {}

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.losses.outcome import Average, Outcome, add_rows, cosines_at, full_precision, select_rows
+from trainer.losses.outcome import Average, Outcome, add_rows, check_average, cosines_at, full_precision, select_rows
 from trainer.mining import hardest_rows
 
 _SMALLEST = 1e-12  # no length or distance is divided by less
@@ -44,6 +44,7 @@ class BatchHard:
             raise ValueError(f"the margin must be above 0, or None for a soft margin, not {self.margin}")
         if not self.sharpness > 0:
             raise ValueError(f"the sharpness must be above 0, not {self.sharpness}")
+        check_average(self.average)
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Outcome:
         """Mine the batch and give its loss.

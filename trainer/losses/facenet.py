@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.losses.outcome import Average, Outcome, averaged, full_precision
+from trainer.losses.outcome import Average, Outcome, averaged, check_average, full_precision
 from trainer.mining import Triplets, semihard_comparisons
 
 
@@ -38,6 +38,7 @@ class FaceNet:
     def __post_init__(self) -> None:
         if not self.margin > 0:
             raise ValueError(f"the margin must be above 0, not {self.margin}")
+        check_average(self.average)
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Outcome:
         """Mine the batch and give its loss; arguments as for ``BatchHard``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -32,6 +32,12 @@ class Outcome:
     active: Tensor
     same_similarities: Tensor
     different_similarities: Tensor
+
+
+def check_average(average: str) -> None:
+    """Raise ValueError if a loss cannot be averaged in this way."""
+    if average not in get_args(Average):
+        raise ValueError(f"average must be {' or '.join(get_args(Average))}, not {average}")
 
 
 @contextmanager

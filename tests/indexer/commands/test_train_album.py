@@ -18,7 +18,13 @@ from embedder.pretrained import NETWORKS
 from indexer.album import open_album
 from indexer.archive import read_archive
 from indexer.commands import train_album
-from indexer.training.album_comparison import AlbumComparison, ComparisonError
+from indexer.crops import held_out_by
+from indexer.training.album_comparison import (
+    AlbumComparison,
+    ComparisonError,
+    faces_to_compare,
+    people_to_compare,
+)
 from indexer.training.comparison import Comparison, Figure
 from trainer.crops import read_crop, read_crops_folder
 from trainer.networks import NetworkSettings, build_network
@@ -38,11 +44,12 @@ def options(**more: Any) -> dict[str, Any]:
     return {"init": "none", "held_out": None} | more
 
 
-def test_the_crops_are_what_the_albums_model_sees(named_demo: Path, demo_photos, tmp_path: Path) -> None:
+def test_the_crops_are_what_the_albums_model_sees(named_demo: Path, demo_photos, tmp_path: Path, capsys) -> None:
     """A crop of the album is, but for JPEG, the crop that `visavis index` made of the same landmarks."""
     chosen = options()
     crops = train_album.crops_of_album(named_demo, tmp_path / "run", chosen, device="cpu")
     assert chosen["init"].endswith("face_recognition_sface_2021dec.onnx") and chosen["held_out"] == 0.25
+    assert "will not be compared in the end: 0 of the people who are held out have two" in capsys.readouterr().err
     folder = read_crops_folder(crops)
     assert crops == tmp_path / "run" / "crops" and set(folder.people) == {"eileen", "grace"}
     assert folder.settings.size == 112 and folder.settings.network == "sface"
@@ -55,6 +62,22 @@ def test_the_crops_are_what_the_albums_model_sees(named_demo: Path, demo_photos,
     (row,) = (row for row in range(len(folder)) if folder.paths[row].startswith("eileen/dark-"))
     seen = read_crop(folder.path(row), folder.settings.side)[14:-14, 14:-14]
     assert np.abs(seen.astype(float) - expected).mean() < 2
+
+
+def test_a_comparison_is_foretold_as_it_will_be(named_demo: Path, monkeypatch, capsys) -> None:
+    archive = read_archive(open_album(named_demo))
+    for share, people in ((0.0, 0), (1.0, 2)):
+        monkeypatch.setattr("indexer.training.comparison.LEAST_PEOPLE", 2)
+        monkeypatch.setattr("indexer.training.album_comparison.LEAST_PEOPLE", 2)
+        train_album.tell_whether_compared(named_demo, share)
+        told = capsys.readouterr().err
+        assert people_to_compare(archive, held_out_by(share)) == people
+        if people:
+            assert told == "" and len(faces_to_compare(archive, held_out_by(share)))
+        else:
+            assert "0 of the people who are held out" in told and "--held-out" in told
+            with pytest.raises(ComparisonError, match="0 of the people"):
+                faces_to_compare(archive, held_out_by(share))
 
 
 def test_an_album_with_a_network_from_a_file_begins_with_its_copy(demo_photos, weights, run, tmp_path: Path) -> None:

@@ -88,11 +88,35 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(crops, tmp_path, run, monkeyp
     assert "Going on after 2 of 8 steps." in again.stderr
 
 
+WITHOUT_PEOPLE = tuple(part for part in TINY if part not in ("--people", 3))
+
+
+def test_a_batch_takes_whom_there_are_and_the_run_goes_on_with_as_many(crops, tmp_path, run):
+    result = run("train", crops, "--out", tmp_path / "run", *WITHOUT_PEOPLE)
+    assert result.exit_code == 0, result.stderr
+    assert "A batch has 10 people, as there are no more to train on; 32 are usual." in result.stderr
+    assert read_settings(tmp_path / "run")["settings"]["people"] == 10
+    taught = ("--teacher", tmp_path / "run" / BEST, "--epochs", 1)
+    result = run("train", crops, "--out", tmp_path / "taught", *WITHOUT_PEOPLE, *taught)
+    assert "A batch has 40 crops, as there are no more to train on; 64 are usual." in result.stderr
+    assert run("train", crops, "--out", tmp_path / "three", *TINY).exit_code == 0
+    again = run("train", crops, "--out", tmp_path / "three", *WITHOUT_PEOPLE)
+    assert again.exit_code == 0, again.stderr
+    assert "A batch has" not in again.stderr
+    fresh = run("train", crops, "--out", tmp_path / "three", *WITHOUT_PEOPLE, "--fresh")
+    assert fresh.exit_code == 0, fresh.stderr
+    assert read_settings(tmp_path / "three")["settings"]["people"] == 10
+
+
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
         (("--loss", "margin"), 2, "--loss margin: expected NAME=VALUE, as in margin=0.3"),
         (("--loss", "margin=abc"), 2, "a setting of batch-hard must be a number: margin=abc"),
+        (("--loss", "average=foo"), 2, "average must be all or active, not foo"),
+        (("--crops-each", 1), 2, "batch-hard compares crops of the same person: take --crops-each 2 or more"),
+        (("--loss", "arcface.margin=.2"), 2, "arcface.margin is a setting of arcface, but the run has batch-hard"),
+        (("--rate", 0), 2, "the rate must be above 0, its multiples not below: 0.0"),
         (("--loss", "magin=1"), 2, "batch-hard has no setting 'magin'; it has average, margin, sharpness"),
         (("--then", "facenet", "--switch-after", 9), 2, "after 1 to 1 epochs, not 9"),
         (("--init", "nowhere.safetensors"), 1, "there is no weight file"),
@@ -107,6 +131,23 @@ def test_errors_say_what_to_do(crops, tmp_path, run, options, code, message):
     result = run("train", crops, "--out", tmp_path / "run", *TINY, *options)
     assert result.exit_code == code, result.output
     assert message in result.stderr
+
+
+def test_a_run_in_its_folder_of_crops_is_refused(tmp_path, run):
+    crops = write_crops(tmp_path / "crops")
+    before = sorted(crops.rglob("*"))
+    (tmp_path / "link").symlink_to(crops)
+    for out in (crops, crops / "run", crops / "p00" / "run", tmp_path / "link" / "run"):
+        for source in ((crops,), ("--album", tmp_path)):
+            result = run("train", *source, "--out", out, *TINY)
+            assert result.exit_code == 2
+            assert "is or lies in a folder of crops" in result.stderr
+            assert "choose a folder beside it" in result.stderr
+    assert sorted(crops.rglob("*")) == before
+    crops.rename(tmp_path / "run-crops")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run-crops").rename(tmp_path / "run" / "crops")  # as --album has it
+    assert run("train", tmp_path / "run" / "crops", "--out", tmp_path / "run", *TINY).exit_code == 0
 
 
 def test_a_folder_that_holds_no_crops_is_an_error(tmp_path, run):

@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from indexer.training.run_pictures import CropPictures
 from indexer.training.run_report import read_run, write_report
@@ -84,6 +86,24 @@ def test_a_run_without_anything_yet(make_run) -> None:
     (run / "suspects.json").unlink()
     text = write_report(run).read_text()
     assert text.count("no figures") == 7 and "hardest" not in text and not (run / "suspects.jpg").exists()
+
+
+def test_an_empty_crop_is_grey_on_the_page_and_on_the_sheets(make_run, tmp_path: Path) -> None:
+    run = make_run()
+    for crop in ("Ann Lee/0.png", "Ann Lee/3.png"):
+        (tmp_path / "crops" / crop).write_bytes(b"")
+    assert CropPictures(tmp_path / "crops").as_url("Ann Lee/0.png") == ""
+    assert "Ann Lee/3.png: 8 of 9 times" in write_report(run).read_text()
+    assert (run / "suspects.jpg").exists() and (run / "triplets" / "epoch-003.jpg").exists()
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(length=st.integers(0, 400))
+def test_a_crop_cut_short_anywhere_is_a_picture_or_none(tmp_path: Path, length: int) -> None:
+    whole = cv2.imencode(".png", np.arange(12 * 12 * 3, dtype=np.uint8).reshape(12, 12, 3))[1].tobytes()
+    (tmp_path / "crop.png").write_bytes(whole[:length])
+    pixels = CropPictures(tmp_path).pixels("crop.png", 8)
+    assert pixels is None or pixels.shape == (8, 8, 3)
 
 
 def test_crops_that_are_gone_are_grey_and_those_that_moved_are_found(make_run, tmp_path: Path) -> None:
