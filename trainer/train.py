@@ -175,7 +175,7 @@ class _Course:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
         return teach(
-            read_teacher(path, folder.settings.template, self.examiner.start.settings.dimension),
+            read_teacher(path, folder.settings, self.examiner.start.settings.dimension),
             folder,
             self.material.trained,
             self.root / TEACHER / f"{file_digest(path)}-{self.digest}",

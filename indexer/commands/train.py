@@ -52,6 +52,7 @@ def train(
 
     \b
     Examples:
+      visavis crops known/ --out crops/ --network dlib
       visavis train crops/ --out run/ --init dlib --epochs 8
       visavis train --album family/ --out run/
       visavis train crops/ --out run/ --teacher sface --network small
