@@ -20,8 +20,8 @@ from indexer.commands.train_options import training_options
 
 if TYPE_CHECKING:
     from indexer.training.album_comparison import AlbumComparison
+    from trainer.endings import Trained
     from trainer.settings import TrainSettings
-    from trainer.train import Trained
 
 # Of SFace's maps for a new slim network: after 60 steps the error on people held out was .387 with it, .403 with 1.
 _HINTS = 5.0

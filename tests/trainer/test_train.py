@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tests.trainer.small_crops import write_crops
 from trainer import train as train_module
 from trainer.checkpoint import CheckpointError
+from trainer.endings import NOTHING_BETTER
 from trainer.losses.outcome import Outcome
 from trainer.reporter import Listener
 from trainer.run_folder import BEST, CHECKPOINT, LAST, read_log, read_settings, read_suspects, read_triplets
@@ -57,7 +58,7 @@ def test_a_run_leaves_what_it_promises(whole_run, quick):
     assert [line["step"] for line in lines(folder, "step")] == list(range(1, 13))
     epochs = lines(folder, "epoch")
     assert [line["epoch"] for line in epochs] == [0, 1, 2, 3]
-    assert epochs[0]["loss"] is None
+    assert (epochs[0]["loss"], epochs[0]["best"]) == (None, False)
     assert epochs[0]["held_out"]["people"] == 2
     assert sum(line["best"] for line in epochs[1:]) >= 1
     assert found.best_epoch == max(line["epoch"] for line in epochs if line["best"])
@@ -198,6 +199,15 @@ def test_a_teacher_teaches_without_names(whole_run, shared_crops, tmp_path, quic
     assert read_triplets(tmp_path / "run", 1) == []
 
 
+@pytest.mark.parametrize("fitted", [False, True])
+def test_what_was_fitted_before_the_first_step_may_be_the_best(
+    whole_run, shared_crops, tmp_path, quick, monkeypatch, fitted
+):
+    monkeypatch.setattr(train_module.Learner, "begin_at_teacher", lambda *_: fitted)
+    run(shared_crops, tmp_path / "run", replace(quick, recipe=None, teacher=str(whole_run[0] / BEST), epochs=1))
+    assert lines(tmp_path / "run", "epoch")[0]["best"] is fitted
+
+
 def test_a_teacher_must_give_as_many_numbers(whole_run, shared_crops, tmp_path, quick):
     settings = replace(quick, teacher=str(whole_run[0] / BEST), dimension=16)
     with pytest.raises(StartError, match="the teacher gives 8 numbers, the network 16: take --dimension 8"):
@@ -324,7 +334,8 @@ def test_nobody_need_be_held_out(shared_crops, tmp_path, quick):
 def test_what_it_began_with_is_kept_if_nothing_is_better(whole_run, shared_crops, tmp_path, quick):
     settings = replace(quick, init=str(whole_run[0] / BEST), rate=1e-12, epochs=1, average=0.0, weight_decay=0.0)
     found = run(shared_crops, tmp_path / "run", replace(settings, freeze_norm=True))
-    assert found.best_epoch == 0
+    assert (found.best_epoch, found.text) == (0, NOTHING_BETTER)
+    assert lines(tmp_path / "run", "end")[0]["text"] == NOTHING_BETTER
     assert same_weights(tmp_path / "run", whole_run[0], BEST)
 
 

@@ -56,6 +56,12 @@ def test_a_weight_file_is_trained_further(crops, tmp_path, run):
     assert result.exit_code == 0, result.stderr
     settings = read_settings(tmp_path / "two")["settings"]
     assert (settings["kind"], settings["rate"], settings["freeze_norm"]) == ("small", 3e-5, True)
+    unchanged = run(
+        "train", crops, "--out", tmp_path / "none", *TINY, "--init", tmp_path / "one" / BEST, "--rate", 1e-12,
+        "--average", 0, "--weight-decay", 0,
+    )  # fmt: skip
+    assert unchanged.stdout == f"{tmp_path / 'none' / BEST}\n"
+    assert "No epoch was better than what training began with, which best.safetensors holds" in unchanged.stderr
     taught = run(
         "train", crops, "--out", tmp_path / "three", *TINY, "--teacher", tmp_path / "one" / BEST, "--epochs", 1
     )  # fmt: skip
