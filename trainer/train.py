@@ -240,6 +240,9 @@ class _Course:
         self.report.epoch(self.step, epoch, figures)
         if found is not None:
             self.report.say(found.in_words(epoch, best=best))
+        if self.settings.then is not None and epoch == self.settings.switch_after:
+            text = f"From here on the recipe is {self.settings.then}; it was {self.settings.recipe}."
+            self.report.event("recipe", text, step=self.step, epoch=epoch + 1)
         if self.settings.init is None and epoch < _UNTRAINED * self.settings.epochs:
             self.journal.forget_suspicions()
         else:
@@ -294,7 +297,8 @@ class _Course:
                 f"Measured are some people; {material.not_measured:,} further crops are held out beside them."
             )
         if self.step:
-            self.report.say(f"Going on after {self.step} of {self.steps} steps.")
+            text = f"Going on after {self.step} of {self.steps} steps."
+            self.report.event("resumed", text, step=self.step, epoch=self.at.epoch + 1)
 
     def _save(self) -> None:
         """Write where the run stands, if its weights are numbers: else the last time stays."""

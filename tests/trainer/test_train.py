@@ -185,6 +185,21 @@ def test_a_classifier_warms_up_and_a_triplet_loss_follows(shared_crops, tmp_path
     said = []
     assert run(shared_crops, tmp_path / "run", settings, Listener(say=said.append)).why == "done"
     assert [line["recipe"] for line in lines(tmp_path / "run", "step")] == ["arcface"] * 4 + ["batch-hard"] * 4
+    (switch,) = lines(tmp_path / "run", "event")
+    assert (switch["what"], switch["step"], switch["epoch"]) == ("recipe", 4, 2)
+    assert "From here on the recipe is batch-hard; it was arcface." in said
+
+
+def test_a_switch_is_told_of_once_and_that_a_run_goes_on(shared_crops, tmp_path, quick):
+    settings = replace(quick, recipe="arcface", then="batch-hard", switch_after=1, epochs=2)
+    for stop_after in (4, 5):  # just after the switch, and once more later
+        asked = iter(range(100))
+        first = 0 if stop_after == 4 else 4
+        listener = Listener(stop=lambda: next(asked) + first + 1 == stop_after)  # noqa: B023, called at once
+        assert run(shared_crops, tmp_path / "run", settings, listener).why == "interrupted"
+    assert run(shared_crops, tmp_path / "run", settings).why == "done"
+    told = [(line["what"], line["step"]) for line in lines(tmp_path / "run", "event")]
+    assert sorted(told) == [("recipe", 4), ("resumed", 4), ("resumed", 5)]
 
 
 def test_a_teacher_teaches_without_names(whole_run, shared_crops, tmp_path, quick):
