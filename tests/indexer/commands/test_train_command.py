@@ -117,8 +117,8 @@ def test_errors_say_what_to_do(crops, tmp_path, run, options, code, message):
 
 def test_first_weights_want_their_own_crops(crops, tmp_path, run, weights):
     """These are SFace's, of 32 pixels."""
-    weights("dlib"), weights("sface")
     for name, remedy in (("dlib", "--network dlib`"), ("sface", "--network sface --size 112`")):
+        weights(name)
         result = run("train", crops, "--out", tmp_path / "run", "--init", name, "--people", 3, "--crops-each", 2)
         assert result.exit_code == 1
         assert f"these crops have SFace's template and 32 pixels: make others with `visavis crops ... {remedy}" in (
