@@ -69,7 +69,7 @@ _OPTIONS = (
     _option("log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next."),
     _option("checkpoint-every", _AT_LEAST_1, 200, "Steps from one checkpoint to the next."),
     _option("evaluate-every", _AT_LEAST_1, 1, "Epochs from one measurement to the next."),
-    _option("licence", str, "", "Of the weights. [default: that of --init]"),
+    click.option("--licence", default="", help="Of the weights. [default: that of --init]"),
 )
 
 

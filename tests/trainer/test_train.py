@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from tests.trainer.small_crops import write_crops
 from trainer import train as train_module
+from trainer.augment import Augmentation
 from trainer.checkpoint import CheckpointError
 from trainer.endings import NOTHING_BETTER
 from trainer.losses.outcome import Outcome
@@ -163,12 +164,21 @@ def test_two_processes_go_on_where_one_stopped(shared_crops, tmp_path, quick):
 def test_a_run_goes_on_only_as_it_was_begun(shared_crops, tmp_path, quick):
     settings = replace(quick, epochs=1)
     run(shared_crops, tmp_path / "run", settings, Listener(stop=lambda: True))
-    with pytest.raises(CheckpointError, match=r"other settings \(rate was 0\.001 and is 0\.002\): take the same"):
+    with pytest.raises(CheckpointError, match=r"other settings \(--rate was 0\.001 and is 0\.002\): take the same"):
         run(shared_crops, tmp_path / "run", replace(settings, rate=2e-3))
+    changed = replace(settings, crops=3, augmentation=Augmentation(turn=9.0))
+    with pytest.raises(CheckpointError) as error:
+        run(shared_crops, tmp_path / "run", changed)
+    assert "(--crops-each was 2 and is 3, --turn was 6.0 and is 9.0)" in (str(error.value))
+    assert "To train on" not in str(error.value)  # there is nothing yet
     others = write_crops(tmp_path / "others", 12, 5)
     with pytest.raises(CheckpointError, match=r"holds others than when .* was begun"):
         run(others, tmp_path / "run", settings)
     assert run(shared_crops, tmp_path / "run", replace(settings, log_every=3)).why == "done"
+    with pytest.raises(
+        CheckpointError, match=r"--epochs was 1 and is 9.*To train on: `--init .*best\.safetensors --out"
+    ):
+        run(shared_crops, tmp_path / "run", replace(settings, epochs=9))
     (tmp_path / "run" / CHECKPOINT).write_bytes(b"cut short")
     with pytest.raises(CheckpointError, match="damaged"):
         run(shared_crops, tmp_path / "run", settings)

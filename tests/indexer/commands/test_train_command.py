@@ -127,6 +127,12 @@ def test_first_weights_want_their_own_crops(crops, tmp_path, run, weights):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_help_says_a_default_once(run):
+    text = run("train", "--help").stdout
+    assert '[default: ""]' not in text
+    assert text.index("visavis crops known/ --out crops/ --network dlib") < text.index("--init dlib")
+
+
 def test_a_folder_that_holds_no_crops_is_an_error(tmp_path, run):
     result = run("train", tmp_path, "--out", tmp_path / "run")
     assert result.exit_code == 1
