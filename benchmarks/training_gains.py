@@ -87,7 +87,7 @@ def _as_photo(crop: Crops, cut: CropsSettings) -> Copy:
 def embed(weights: Path, cut: CropsSettings, crops: Crops) -> Floats:
     """Embed crops as the embedder does, face and mirror image averaged: float32 (N, D), unit rows."""
     compute = choose_compute("cpu")
-    network = read_network(weights, cut.template).network
+    network = read_network(weights).network
     ready = prepared(network, compute.device, bfloat16=compute.dtype == torch.bfloat16)
     views = []
     for view in (crops, crops[:, :, ::-1]):

@@ -112,12 +112,22 @@ def show(file: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(about))
         return
-    for key, value in about.items():
+    settings = about.get("recipe", {}).pop("settings", {})
+    for key, value in (about | {"trained with": _changed_options(settings)}).items():
         if isinstance(value, dict):
             for name, entry in value.items():
                 click.echo(f"{key} {name}: {entry}")
         else:
             click.echo(f"{key.replace('_', ' ')}: {value}")
+
+
+def _changed_options(settings: dict[str, Any]) -> dict[str, str]:
+    """Write the settings of a run as options, those that are not as by default."""
+    from trainer.option_names import as_options
+    from trainer.settings import TrainSettings
+
+    usual = as_options(TrainSettings().as_dict())
+    return {name: text for name, text in as_options(settings).items() if usual.get(name) != text}
 
 
 @models.command()
@@ -139,6 +149,8 @@ def export(file: Path, target: Path, as_json: bool) -> None:
     from trainer.onnx_export import MOST_DIFFERENCE, differences, export_onnx
     from trainer.weights import load_weights
 
+    if not target.parent.is_dir():
+        raise click.ClickException(f"there is no folder {target.parent}: make it, or choose another --onnx")
     network, described = load_weights(file)
     export_onnx(target, network, described)
     found = differences(target, network, described.network.input_size)

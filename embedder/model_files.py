@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from embedder.model_records import FILE_SUFFIXES
 from embedder.pretrained import FaceNetwork, WeightFile, WeightsError
 from trainer.dlib_network import DlibResNet, load_dlib
-from trainer.networks import ARCFACE_TEMPLATE, trace
+from trainer.networks import trace
 from trainer.onnx_export import SETTINGS_KEY
 from trainer.onnx_graph import fuse_batch_norm, load_onnx
+from trainer.templates import ARCFACE_TEMPLATE
 from trainer.weights import load_weights, read_description
 
 # Pixels as ArcFace's networks are fed (insightface): (x - 127.5) / 127.5, unless the graph begins with that itself.

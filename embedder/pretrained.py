@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from embedder.quality import QualityScale
+from trainer.templates import ARCFACE_TEMPLATE, DLIB_TEMPLATE, DLIB_YUNET_TEMPLATE
 
 State = Literal["here", "missing", "altered"]
 
@@ -189,8 +190,7 @@ NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
         "sface": FaceNetwork(
             weights=_SFACE,
             input_size=112,
-            # The ArcFace template (Deng et al. 2019, arXiv 1801.07698).
-            template=((38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20)),
+            template=ARCFACE_TEMPLATE,
             channel_order="RGB",
             pixel_scaling="(x - 127.5) / 128, the graph's own first two nodes",
             dimension=128,
@@ -200,16 +200,14 @@ NETWORKS: Mapping[str, FaceNetwork] = MappingProxyType(
         "dlib": FaceNetwork(
             weights=_DLIB,
             input_size=150,
-            # Where the detector's points lie on the chips that dlib cuts itself: the mean over 2,369 photos of lfw-dev,
-            # and 2 % larger, which is best there of -2, 0, 2 and 4 %.
-            template=((46.71, 46.09), (103.33, 45.28), (73.86, 78.76), (51.13, 105.82), (97.90, 105.04)),
+            template=DLIB_TEMPLATE,
             channel_order="RGB",
             pixel_scaling="(x - mean of the channel) / 256",
             dimension=128,
             # Medians: .972 of what is no face, .971 of faces below 16 pixels, .991 of lfw-dev.
             quality=QualityScale("agreement", 0.962, 0.992),
             resampling="bilinear",  # as dlib cuts its chips; bicubic costs a point of DIR on hard copies
-            templates={"yunet": ((47.40, 45.18), (103.47, 45.99), (75.45, 77.60), (51.59, 101.46), (99.24, 101.97))},
+            templates={"yunet": DLIB_YUNET_TEMPLATE},
             revision=1,  # its maps have limits
         ),
     }

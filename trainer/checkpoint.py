@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainer.crops import CropsFolder
+from trainer.option_names import NOT_GIVEN, as_options
+from trainer.run_folder import BEST
 
 _VERSION = 1
 _HEADER = "visavis-checkpoint"
@@ -94,10 +96,13 @@ def check_same_run(
     before, now = checkpoint.state["settings"], json.loads(json.dumps(settings))
     others = [name for name in now if name not in may_differ and now[name] != before.get(name)]
     if others:
-        told = ", ".join(f"{name} was {before.get(name)!r} and is {now[name]!r}" for name in others)
+        one, other = (as_options({name: chosen.get(name) for name in others}) for chosen in (before, now))
+        pairs = ((name, one.get(name, NOT_GIVEN), text) for name, text in other.items())
+        told = ", ".join(f"{name} was {was} and is {text}" for name, was, text in pairs if was != text)
+        further = f". To train on: `--init {root / BEST} --out NEW`" if (root / BEST).is_file() else ""
         raise CheckpointError(
             f"{root} holds a run with other settings ({told}): take the same, another --out, "
-            "or begin again with --fresh"
+            f"or begin again with --fresh{further}"
         )
     if checkpoint.state["crops"] != crops:
         raise CheckpointError(

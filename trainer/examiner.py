@@ -44,6 +44,7 @@ class Examiner:
         settings, material, start: of the run.
         bfloat16: whether to measure in it.
         complain: told of crops that cannot be read; they are left out.
+        is_random: whether the network begins with random weights, to which nothing was fitted.
         last, best: figures of the network that was measured last, and of the best one.
         best_epoch: counted from 1; 0 is what the run began with, -1 before anything was measured.
     """
@@ -54,6 +55,7 @@ class Examiner:
     start: Start
     bfloat16: bool
     complain: Callable[[str], None]
+    is_random: bool
     last: HeldOut | None = None
     best: HeldOut | None = None
     best_epoch: int = -1
@@ -72,7 +74,7 @@ class Examiner:
             raise NoNumbers
         labels = self.material.folder.labels[rows]
         self.last = held_out_figures(embeddings, labels) if len(rows) else None
-        if epoch == 0 and self.settings.init is None:
+        if epoch == 0 and self.is_random:
             return False
         if self.last is not None and self.best is not None and self.last.score <= self.best.score:
             return False

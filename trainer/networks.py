@@ -15,12 +15,9 @@ from trainer.iresnet import IResNet
 from trainer.sface_network import SFaceNetwork
 from trainer.slim_network import SlimNetwork
 from trainer.small_network import SmallNetwork
+from trainer.templates import ARCFACE_TEMPLATE, Template
 
 Kind = Literal["small", "slim", "iresnet", "sface", "dlib"]
-
-# (x, y) of the eyes, the nose and the corners of the mouth on a crop of 112×112: the ArcFace template
-# (Deng et al. 2019, arXiv 1801.07698).
-ARCFACE_TEMPLATE = ((38.29, 51.70), (73.53, 51.50), (56.03, 71.74), (41.55, 92.37), (70.73, 92.20))
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class NetworkSettings:
     dimension: int = 128
     width: int = 32
     depths: tuple[int, ...] = ()
-    template: tuple[tuple[float, float], ...] = ARCFACE_TEMPLATE
+    template: Template = ARCFACE_TEMPLATE
     limits: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:

@@ -23,6 +23,13 @@ CHECKPOINT, BEST, LAST, TEACHER = "checkpoint.safetensors", "best.safetensors", 
 # What is drawn of them (``indexer.training.run_report``), and how TensorBoard's files begin.
 _PICTURES, _CURVES = ("suspects.jpg", "report.html"), "events.out.tfevents."
 
+# What was being written when a run was killed. safetensors first writes to ".tmp" and six characters.
+_UNFINISHED = (
+    ".tmp" + 6 * "[0-9A-Za-z]",
+    *(f".{name}" for name in (SETTINGS, LOG, SUSPECTS, CHECKPOINT)),
+    *(f".{name}.*" for name in (BEST, LAST)),
+)
+
 
 class RunError(Exception):
     """A run's folder that cannot be used. The message names it and the remedy."""
@@ -36,9 +43,10 @@ class RunFolder:
         self._silent = silent
 
     def begin(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder and write the settings."""
+        """Make the folder, rid it of what a killed run was writing, and write the settings."""
         if not self._silent:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)  # faces and names of people
+            _remove_unfinished(self.root)
             (self.root / TRIPLETS).mkdir(exist_ok=True, mode=0o700)
             self._replace(SETTINGS, json.dumps(settings, indent=1, ensure_ascii=False))
 
@@ -80,6 +88,13 @@ def forget_run(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
     for path in (*(root / TRIPLETS).glob("epoch-*"), *root.glob(f"{_CURVES}*")):
         path.unlink()
+    _remove_unfinished(root)
+
+
+def _remove_unfinished(root: Path) -> None:
+    for path in (path for pattern in _UNFINISHED for path in root.glob(pattern)):
+        if path.is_file():
+            path.unlink()
 
 
 def triplets_file(epoch: int) -> str:

@@ -7,23 +7,23 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from trainer.crops import CropsSettings
 from trainer.dlib_limits import LIMITS
-from trainer.dlib_network import load_dlib
+from trainer.dlib_network import SMALLEST_CROP, load_dlib
 from trainer.networks import NetworkSettings, build_network
 from trainer.recipes import first_length
 from trainer.settings import TrainSettings
 from trainer.sface_network import load_sface
+from trainer.templates import DLIB_TEMPLATE, DLIB_YUNET_TEMPLATE, Template, is_same, name_of, scaled
 from trainer.weights import load_weights
 
 # What the networks' own makers say of their weights.
 _LICENCES = {"dlib": "CC0-1.0", "sface": "Apache-2.0"}
-# So far apart two templates' points may lie, pixels, and still be the same one.
-_SAME_TEMPLATE = 0.1
+_MAKERS = {"dlib": "dlib", "sface": "SFace"}
+_DLIB_SIZE = 150  # pixels of the crops that dlib's own weights want; of smaller ones they are a beginning
 
 
 class StartError(ValueError):
@@ -56,15 +56,14 @@ def begin(settings: TrainSettings, crops: CropsSettings) -> Start:
         trainer.onnx_graph.OnnxError: if the file does not hold a network.
     """
     if settings.init is not None:
-        start = read_network(Path(settings.init), crops.template)
-        if Path(settings.init).suffix == ".dat" and crops.size < start.settings.input_size:
-            smaller = replace(start.settings, input_size=crops.size)
-            start = replace(start, settings=smaller, origin=f"{start.origin} at {crops.size} pixels")
+        start = read_network(Path(settings.init))
         if start.settings.kind != settings.kind:
             raise StartError(
                 f"{settings.init} holds the network {start.settings.kind!r}, but --network is {settings.kind}"
             )
-        _check(start, crops)
+        if _is_dlibs(Path(settings.init)):
+            return _cut_as(start, crops)
+        check_crops(start, crops)
         return start
     try:
         wanted = NetworkSettings(
@@ -91,20 +90,16 @@ def _set_length(network: nn.Module, length: float | None) -> None:
         nn.init.constant_(norm.weight, length / math.sqrt(norm.num_features))
 
 
-def read_network(path: Path, template: tuple[tuple[float, float], ...] | None = None) -> Start:
+def read_network(path: Path) -> Start:
     """Read a network: dlib's ``.dat``, SFace's ``.onnx``, or a weight file of visavis.
 
-    Args:
-        path: the file.
-        template: that of the crops, for a file that does not say where it wants eyes, nose and mouth: dlib's.
     Raises:
         FileNotFoundError: if there is no such file. Others as for ``begin``.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no weight file {path}")
-    if path.suffix == ".dat":
-        template = template or NetworkSettings("sface").template
-        dlib = NetworkSettings("dlib", 150, 128, template=template, limits=LIMITS)
+    if _is_dlibs(path):
+        dlib = NetworkSettings("dlib", _DLIB_SIZE, 128, template=DLIB_TEMPLATE, limits=LIMITS)
         return Start(load_dlib(path), dlib, _LICENCES["dlib"], path.name)
     if path.suffix == ".onnx":
         return Start(load_sface(path), NetworkSettings("sface"), _LICENCES["sface"], path.name)
@@ -112,27 +107,68 @@ def read_network(path: Path, template: tuple[tuple[float, float], ...] | None = 
     return Start(network, description.network, description.licence, f"{path.name} ({description.id})")
 
 
-def read_teacher(path: Path, template: tuple[tuple[float, float], ...], dimension: int) -> Start:
-    """Read a network that others learn from; ``template`` and errors as of ``read_network``.
+def read_teacher(path: Path, crops: CropsSettings, dimension: int) -> Start:
+    """Read a network that others learn from.
 
+    Args:
+        path: as of ``read_network``, and so are other errors.
+        crops: to be looked at. Of dlib's templates they decide which, if they have one of them.
+        dimension: of the network that learns.
     Raises:
         StartError: if its embeddings are not of this dimension.
     """
-    teacher = read_network(path, template)
+    teacher = read_network(path)
+    if _is_dlibs(path) and (template := _dlib_template(crops)) is not None:
+        teacher = replace(teacher, settings=replace(teacher.settings, template=template))
     if (given := teacher.settings.dimension) != dimension:
         raise StartError(f"the teacher gives {given} numbers, the network {dimension}: take --dimension {given}")
     return teacher
 
 
-def _check(start: Start, crops: CropsSettings) -> None:
-    wanted = start.settings
-    apart = float(np.abs(np.array(wanted.template) - np.array(crops.template)).max())
-    if wanted.input_size != crops.size or apart > _SAME_TEMPLATE:
+def _is_dlibs(path: Path) -> bool:
+    return path.suffix == ".dat"
+
+
+def _dlib_template(crops: CropsSettings) -> Template | None:
+    """Give that of dlib's templates, on 150 pixels, that the crops have; None if they have another one."""
+    known = (DLIB_TEMPLATE, DLIB_YUNET_TEMPLATE)
+    return next((own for own in known if is_same(scaled(own, crops.size / _DLIB_SIZE), crops.template)), None)
+
+
+def _cut_as(dlib: Start, crops: CropsSettings) -> Start:
+    """Let dlib's weights take crops as they are, if these have its template: fewer pixels make it faster."""
+    if _dlib_template(crops) is None or not SMALLEST_CROP <= crops.size <= _DLIB_SIZE:
         raise StartError(
-            f"{start.origin} takes crops of {wanted.input_size} pixels with its own template, but these crops are of "
-            f"{crops.size} pixels with that of {crops.network}: make others with "
-            f"`visavis crops --network {wanted.kind}`"
+            f"{dlib.origin} takes crops of {SMALLEST_CROP} to {_DLIB_SIZE} pixels with dlib's template, but these "
+            f"{_told(crops)}: make others with `visavis crops ... --network dlib`"
         )
+    settings = replace(dlib.settings, input_size=crops.size, template=crops.template)
+    origin = dlib.origin if crops.size == _DLIB_SIZE else f"{dlib.origin} at {crops.size} pixels"
+    return replace(dlib, settings=settings, origin=origin)
+
+
+def check_crops(start: Start, crops: CropsSettings) -> None:
+    """Refuse crops that a network does not take: StartError says which it takes, and what makes them."""
+    wanted = start.settings
+    if wanted.input_size == crops.size and is_same(wanted.template, crops.template):
+        return
+    name = name_of(wanted.template, wanted.input_size)
+    if name is None:
+        raise StartError(
+            f"{start.origin} takes crops of {wanted.input_size} pixels with a template that no `visavis crops "
+            f"--network` has, and these {_told(crops)}: embed an album with it, `visavis index --model FILE`, whose "
+            "named people `visavis train --album` cuts out as it wants them"
+        )
+    raise StartError(
+        f"{start.origin} takes crops of {wanted.input_size} pixels with {_MAKERS[name]}'s template, but these "
+        f"{_told(crops)}: make others with `visavis crops ... --network {name} --size {wanted.input_size}`"
+    )
+
+
+def _told(crops: CropsSettings) -> str:
+    name = name_of(crops.template, crops.size)
+    template = f"{_MAKERS[name]}'s template" if name else "a template of their own"
+    return f"crops have {template} and {crops.size} pixels"
 
 
 def file_digest(path: Path) -> str:

@@ -26,12 +26,11 @@ from trainer.loader import clean_batches, readable_crops
 from trainer.losses.outcome import full_precision
 from trainer.processes import Processes
 from trainer.start import Start
+from trainer.templates import Template
 
 _BLOCK = 2048  # crops
 _ASKED_EVERY = 128  # crops: a second or so
 _ENOUGH, _FITTED_AT_ONCE = 20_000, 32  # crops to fit a last layer to
-
-Template = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 
 from trainer.checkpoint import Checkpoint, check_same_run, contents_digest, load_checkpoint, save_checkpoint
 from trainer.crops import CropsFolder, read_crops_folder
-from trainer.evaluate import HeldOut
+from trainer.endings import GO_ON, NOTHING_BETTER, Trained, Why
 from trainer.examiner import NO_NUMBERS, Examiner, NoNumbers
 from trainer.journal import Journal
 from trainer.learner import Learner, Lesson, Step
@@ -27,32 +26,10 @@ from trainer.start import begin, file_digest, read_teacher
 from trainer.teacher import Teaching, clean_lessons, teach
 from trainer.tutor import call_tutor
 
-Why = Literal["done", "interrupted", "collapsed", "broken"]
-
 # What may be another when a run goes on: it decides nothing but what is seen of it.
 _MAY_DIFFER = ("log_every", "checkpoint_every", "keep_triplets", "licence")
 # Of random weights, confusions before this share of the epochs say nothing about labels.
 _UNTRAINED = 0.4
-_GO_ON = "The run is saved: the same command goes on from here."
-
-
-@dataclass(frozen=True)
-class Trained:
-    """How a run ended.
-
-    Attributes:
-        why: "done"; "interrupted" goes on where it stopped; "collapsed" and "broken" are failures.
-        text: for people: what was seen and what to do, if there is something to do.
-        best: the weight file of the best epoch; None if there is none yet.
-        best_epoch: counted from 1, 0 for what the run began with, -1 if there is none.
-        held_out: the figures of that file; None if nobody is held out.
-    """
-
-    why: Why
-    text: str
-    best: Path | None
-    best_epoch: int
-    held_out: HeldOut | None
 
 
 def train(
@@ -119,7 +96,9 @@ class _Course:
         )
         self.digest = contents_digest(folder)
         self.journal = Journal(material, keep=settings.keep_triplets)
-        self.examiner = Examiner(run, settings, material, start, bfloat16, self._complain)
+        self.examiner = Examiner(
+            run, settings, material, start, bfloat16, self._complain, is_random=settings.init is None
+        )
         self.report = Reporter(run, listener, first=processes.first)
         self.at, self.step, self.measured = Position(), 0, -1  # the last: epochs of which the end was measured
         batches = material.sampler.batches_per_epoch
@@ -132,12 +111,14 @@ class _Course:
         if self.tutor is not None and self.settings.init is None and self.step == 0:
             self.report.say("The slim network's first weights are told from its teacher's.")
             self.learner.begin_slim(self.material, self.processes)
+            self.examiner.is_random = False
         teaching = self._teach()
         if teaching is None and self.settings.teacher is not None and self.tutor is None:
-            return self._end("interrupted", _GO_ON)
+            return self._end("interrupted", GO_ON)
         if teaching is not None and self.settings.fit_head and self.step == 0:
             lessons = clean_lessons(teaching, self.material.folder, self.processes.device)
             if self.learner.begin_at_teacher(lessons, self.processes):
+                self.examiner.is_random = False
                 self.report.say("The last layer is fitted to the teacher's embeddings.")
         if failure := self._measure_if_due():
             return self._end(*failure)
@@ -152,7 +133,7 @@ class _Course:
                     return self._end(*failure)
                 if self.processes.any(self.report.stop()):
                     self._save()
-                    return self._end("interrupted", _GO_ON)
+                    return self._end("interrupted", GO_ON)
                 if self.step % self.settings.checkpoint_every == 0 and self.at.batch:
                     self._save()
             if failure := self._measure_if_due():
@@ -176,7 +157,7 @@ class _Course:
             return None
         path, folder = Path(self.settings.teacher), self.material.folder
         return teach(
-            read_teacher(path, folder.settings.template, self.examiner.start.settings.dimension),
+            read_teacher(path, folder.settings, self.examiner.start.settings.dimension),
             folder,
             self.material.trained,
             self.root / TEACHER / f"{file_digest(path)}-{self.digest}",
@@ -260,6 +241,9 @@ class _Course:
         self.report.epoch(self.step, epoch, figures)
         if found is not None:
             self.report.say(found.in_words(epoch, best=best))
+        if self.settings.then is not None and epoch == self.settings.switch_after:
+            text = f"From here on the recipe is {self.settings.then}; it was {self.settings.recipe}."
+            self.report.event("recipe", text, step=self.step, epoch=epoch + 1)
         if self.settings.init is None and epoch < _UNTRAINED * self.settings.epochs:
             self.journal.forget_suspicions()
         else:
@@ -312,7 +296,8 @@ class _Course:
         for remark in material.remarks:
             self.report.say(remark)
         if self.step:
-            self.report.say(f"Going on after {self.step} of {self.steps} steps.")
+            text = f"Going on after {self.step} of {self.steps} steps."
+            self.report.event("resumed", text, step=self.step, epoch=self.at.epoch + 1)
 
     def _save(self) -> None:
         """Write where the run stands, if its weights are numbers: else the last time stays."""
@@ -345,5 +330,7 @@ class _Course:
 
     def _end(self, why: Why, text: str) -> Trained:
         best_epoch = self.examiner.best_epoch
+        if best_epoch == 0 and why != "interrupted":
+            text = f"{text} {NOTHING_BETTER}".strip()
         self.report.end(why, text, step=self.step, epoch=self.at.epoch, best_epoch=best_epoch)
         return Trained(why, text, self.root / BEST if best_epoch >= 0 else None, best_epoch, self.examiner.best)

@@ -21,8 +21,8 @@ from indexer.commands.train_options import training_options
 
 if TYPE_CHECKING:
     from indexer.training.album_comparison import AlbumComparison
+    from trainer.endings import Trained
     from trainer.settings import TrainSettings
-    from trainer.train import Trained
 
 # Of SFace's maps for a new slim network: after 60 steps the error on people held out was .387 with it, .403 with 1.
 _HINTS = 5.0
@@ -53,6 +53,7 @@ def train(
 
     \b
     Examples:
+      visavis crops known/ --out crops/ --network dlib
       visavis train crops/ --out run/ --init dlib --epochs 8
       visavis train --album family/ --out run/
       visavis train crops/ --out run/ --teacher sface --network small

@@ -16,7 +16,7 @@ from indexer.commands.options import say
 
 if TYPE_CHECKING:
     from indexer.training.album_comparison import AlbumComparison
-    from trainer.train import Trained
+    from trainer.endings import Trained
 
 _HELD_OUT = 0.25  # of the people, where --held-out says nothing
 _MARGIN = 0.125  # of a crop's side, around it
@@ -81,17 +81,14 @@ def compare_run(album: Path, out: Path, found: Trained, *, device: str) -> Album
     """Compare what a run made with the album's own model, on the people who were held out; kept in the run's folder.
 
     Returns:
-        None if there is nothing to compare, or too few people to compare on: that is said.
+        None if there is nothing better to compare, or there are too few people to compare on: that is said.
     """
     from embedder.model import choose_model
     from indexer.album import write_whole
     from indexer.training.album_comparison import ComparisonError
     from trainer.weights import read_description
 
-    if found.best is None or found.why == "interrupted":
-        return None
-    if found.best_epoch == 0:
-        say("No epoch was better than the model that training began with: there is nothing to go over to.")
+    if found.best is None or found.best_epoch == 0 or found.why == "interrupted":
         return None
     share = float(read_description(found.best).recipe["held out"])
     spec = choose_model(str(found.best))

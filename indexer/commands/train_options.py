@@ -71,12 +71,10 @@ _OPTIONS = (
     _option("spoil", _SHARE, 0.3, "and this share of them is blurred, covered or the like."),
     _option("precision", click.Choice(["auto", "bf16", "fp32"]), "auto", "Of a step; auto: bf16 where it is fast."),
     _option("seed", int, 0, "Of all that is drawn."),
-    _option(
-        "log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next; fewer in short epochs."
-    ),
+    _option("log-every", _AT_LEAST_1, 10, "Steps from one line of the log to the next; fewer in short epochs."),
     _option("checkpoint-every", _AT_LEAST_1, 200, "Steps from one checkpoint to the next."),
     _option("evaluate-every", _AT_LEAST_1, 1, "Epochs from one measurement to the next."),
-    _option("licence", str, "", "Of the weights. [default: that of --init]"),
+    click.option("--licence", default="", help="Of the weights. [default: that of --init]"),
 )
 
 

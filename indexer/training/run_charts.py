@@ -10,7 +10,8 @@ from indexer.training.chart import BLUE, GREEN, GREY, ORANGE, RED, Band, Chart, 
 Entry = Mapping[str, Any]
 
 _LOWEST, _LOW, _MIDDLE, _HIGH, _HIGHEST = range(5)  # of trainer.batch_statistics.QUANTILES
-_TOLD = {"recipe", "collapsing", "collapsed", "interrupted", "resumed"}  # events that get a mark
+# What gets a mark: events, and ends, of which one that was stopped is marked where it goes on.
+_TOLD, _ENDS = {"recipe", "collapsing", "resumed"}, {"collapsed", "broken"}
 
 
 def run_charts(log: Sequence[Entry]) -> Iterator[tuple[Chart, str]]:
@@ -21,7 +22,7 @@ def run_charts(log: Sequence[Entry]) -> Iterator[tuple[Chart, str]]:
     """
     steps = [entry for entry in log if entry["kind"] == "step"]
     epochs = [entry for entry in log if entry["kind"] == "epoch"]
-    marks = [(float(e["step"]), str(e["text"])) for e in log if e["kind"] == "event" and e["what"] in _TOLD]
+    marks = [(float(entry["step"]), str(entry["text"])) for entry in log if _is_marked(entry)]
     x = [float(entry["step"]) for entry in steps]
 
     def of(name: str) -> list[float | None]:
@@ -31,10 +32,7 @@ def run_charts(log: Sequence[Entry]) -> Iterator[tuple[Chart, str]]:
         return Chart(title, "steps", lines, marks=marks, **more)
 
     yield from _held_out(epochs, marks)
-    yield (
-        chart("Loss", Line("", x, of("loss")), least=0),
-        "It should fall and then creep. A triplet loss that stays at its margin means collapse.",
-    )
+    yield from _losses(steps, marks)
     yield (
         chart("Active examples", Line("", x, of("active")), least=0, most=1),
         "The share of what was compared that still has a loss. Near 0 such batches teach nothing more.",
@@ -60,6 +58,24 @@ def run_charts(log: Sequence[Entry]) -> Iterator[tuple[Chart, str]]:
         yield (
             chart("Loss of the teacher's term", Line("", x, of("distillation"), ORANGE), least=0),
             ("How far the network is from its teacher's embeddings."),
+        )
+
+
+def _is_marked(entry: Entry) -> bool:
+    return (entry["kind"] == "event" and entry["what"] in _TOLD) or (entry["kind"] == "end" and entry["why"] in _ENDS)
+
+
+def _losses(steps: Sequence[Entry], marks: Sequence[tuple[float, str]]) -> Iterator[tuple[Chart, str]]:
+    """Draw each recipe's loss by itself: a classifier's of 40 would leave nothing to see of a triplet loss of .4."""
+    recipes = list(dict.fromkeys(entry.get("recipe") for entry in steps)) or [None]
+    for recipe in recipes:
+        own = [entry for entry in steps if entry.get("recipe") == recipe]
+        x = [float(entry["step"]) for entry in own]
+        within = [mark for mark in marks if len(recipes) == 1 or x[0] <= mark[0] <= x[-1]]
+        title = "Loss" if len(recipes) == 1 else f"Loss of {recipe}"
+        yield (
+            Chart(title, "steps", [Line("", x, [entry.get("loss") for entry in own])], marks=within, least=0),
+            "It should fall and then creep. A triplet loss that stays at its margin means collapse.",
         )
 
 

@@ -52,6 +52,7 @@ def run_page(run: Run, pictures: CropPictures) -> str:
         f"<style>{_STYLE}</style><h1>{_text(run.name)}</h1>",
         *_state(run.log),
         *_epochs(run.log),
+        *_measures(run.log),
         '<h2>Curves</h2><p>Red upright lines mark events; rest the pointer on their dots.</p><div class="charts">',
         *(
             f"<figure>{draw_chart(chart)}<figcaption>{_text(note)}</figcaption></figure>"
@@ -106,6 +107,22 @@ def _epochs(log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         cells += [held.get("accuracy"), held.get("rank1"), (held.get("dir") or {}).get("0.01"), entry.get("suspects")]
         row = "".join(f"<td>{_figure(cell)}</td>" for cell in cells)
         yield f'<tr class="best">{row}</tr>' if entry["epoch"] == best else f"<tr>{row}</tr>"
+    yield "</table>"
+
+
+def _measures(log: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Show DeepFace's own ways of comparing two faces, which only its recipe's log has."""
+    found = next((entry for entry in reversed(log) if entry["kind"] == "measures"), None)
+    if found is None:
+        return
+    yield (
+        "<h2>Measures</h2><p>How many pairs of people held out each way of comparing two faces judges rightly, with "
+        "the network of the last epoch. DeepFace's weighted chi-squared and Siamese measures were fitted to those who "
+        "were trained on; <code>visavis</code> compares by cosine.</p><table>"
+    )
+    for name, accuracy in found.items():
+        if name not in ("kind", "step", "epoch"):
+            yield f"<tr><th>{_text(name)}</th><td>{_figure(accuracy)}</td></tr>"
     yield "</table>"
 
 

@@ -18,9 +18,10 @@ from embedder.device import Compute
 from embedder.encode import FaceEncoder
 from embedder.model import choose_model
 from embedder.model_files import ModelFileError, load_model_file, open_model_file
-from trainer.networks import ARCFACE_TEMPLATE, NetworkSettings, build_network
+from trainer.networks import NetworkSettings, build_network
 from trainer.onnx_export import export_onnx
 from trainer.onnx_graph import OnnxError
+from trainer.templates import ARCFACE_TEMPLATE
 from trainer.weights import Description, WeightFileError, save_weights
 
 SMALL = NetworkSettings("small", input_size=64, dimension=24, width=8, depths=(1,))

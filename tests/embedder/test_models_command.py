@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from embedder.cli import models
 from trainer.networks import NetworkSettings, build_network
-from trainer.weights import Description, save_weights
+from trainer.settings import TrainSettings
+from trainer.weights import Description, load_weights, save_weights
 
 
 @pytest.fixture
@@ -34,6 +36,23 @@ def test_show_tells_all_that_the_file_says(weight_file: Path) -> None:
     assert about["metrics"] == {"tar": 0.5} and about["recipe"] == {"name": "batch-hard"}
     assert (about["kind"], about["input_size"], about["dimension"], len(about["id"])) == ("small", 48, 16, 16)
     assert "metrics tar: 0.5\n" in run("show", weight_file).stdout
+
+
+def test_show_tells_which_options_were_not_as_usual(weight_file: Path) -> None:
+    network, described = load_weights(weight_file)
+    settings = TrainSettings(crops=9, loss={"margin": None}).as_dict()
+    save_weights(weight_file, network, replace(described, recipe={"settings": settings, "epochs": 3}))
+    lines = run("show", weight_file).stdout.splitlines()
+    told = [line for line in lines if line.startswith("trained with")]
+    assert told == ["trained with --loss: margin=none", "trained with --crops-each: 9"]
+    assert "recipe epochs: 3" in lines and max(map(len, lines)) < 300
+    assert json.loads(run("show", weight_file, "--json").stdout)["recipe"]["settings"]["crops"] == 9
+
+
+def test_export_into_no_folder_says_so(weight_file: Path, tmp_path: Path) -> None:
+    result = run("export", weight_file, "--onnx", tmp_path / "none" / "x.onnx")
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: there is no folder {tmp_path / 'none'}: make it, or choose another --onnx\n"
 
 
 def test_show_reads_onnx_files_too(weights: Callable[[str], Path]) -> None:

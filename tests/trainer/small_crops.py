@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from trainer.crops import CropsSettings, write_crops_settings
-from trainer.networks import ARCFACE_TEMPLATE
+from trainer.templates import ARCFACE_TEMPLATE
 
 SIZE, MARGIN = 32, 4
 # With a share of .3 two of twelve people are held out: p08 and p11.

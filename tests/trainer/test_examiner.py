@@ -22,7 +22,9 @@ def figures(score):
 @pytest.fixture
 def examiner(crops, tmp_path, quick):
     folder = read_crops_folder(crops)
-    return Examiner(tmp_path, quick, choose_material(folder, quick), begin(quick, folder.settings), False, print)
+    return Examiner(
+        tmp_path, quick, choose_material(folder, quick), begin(quick, folder.settings), False, print, is_random=True
+    )
 
 
 def test_only_a_better_epoch_replaces_the_best(examiner, monkeypatch):
@@ -33,6 +35,14 @@ def test_only_a_better_epoch_replaces_the_best(examiner, monkeypatch):
     assert [examiner.examine(network, epoch, ALONE) for epoch in range(6)] == [False, True, True, False, False, True]
     assert (examiner.best_epoch, examiner.best, examiner.last) == (5, figures(0.8), figures(0.8))
     assert read_description(examiner.root / "best.safetensors").metrics["auc"] == 0.8
+
+
+def test_weights_that_were_fitted_may_be_the_best(examiner, monkeypatch):
+    scores = iter([0.9, 0.5, 0.91])
+    monkeypatch.setattr("trainer.examiner.held_out_figures", lambda embeddings, labels: figures(next(scores)))
+    examiner.is_random = False
+    network = examiner.start.network
+    assert [examiner.examine(network, epoch, ALONE) for epoch in range(3)] == [True, False, True]
 
 
 def test_what_it_knows_comes_back(examiner, monkeypatch):

@@ -1,4 +1,7 @@
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -13,6 +16,21 @@ from trainer.run_folder import (
     read_triplets,
     triplets_file,
 )
+
+# A file that grows beyond 10,000 bytes kills the process.
+KILLED = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from trainer.checkpoint import Checkpoint, save_checkpoint
+from trainer.networks import NetworkSettings, build_network
+from trainer.weights import Description, save_weights
+root, tensors = Path(sys.argv[1]), {"part/a": torch.zeros(9000)}
+small = NetworkSettings("small", 32, 64, depths=(1,))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+"""
 
 
 @pytest.fixture
@@ -69,6 +87,25 @@ def test_a_run_can_be_forgotten(run):
     forget_run(run.root)
     assert sorted(path.name for path in run.root.iterdir()) == ["notes.txt", "settings.json", "triplets"]
     assert list((run.root / "triplets").iterdir()) == []
+
+
+@pytest.mark.parametrize("mend", [forget_run, lambda root: RunFolder(root).begin({})])
+def test_what_a_killed_run_was_writing_is_removed(run, mend):
+    """A process is killed in the middle of each file of tensors, as by ``kill -9``."""
+    for write in ("save_checkpoint(root / 'checkpoint.safetensors', Checkpoint(tensors, {}))",
+                  "save_weights(root / 'best.safetensors', build_network(small), Description(small, ''))"):  # fmt: skip
+        killed = subprocess.run([sys.executable, "-c", KILLED + write, run.root], check=False)
+        assert killed.returncode == -signal.SIGXFSZ
+    (run.root / ".suspects.json").write_text("[")
+    (run.root / ".last.safetensors.k3_x9a").write_bytes(b"")
+    assert len([path for path in run.root.iterdir() if path.name.startswith(".tmp")]) == 2
+    assert len([path for path in run.root.iterdir() if path.name.startswith(".best.safetensors.")]) == 1
+    own = {".notes", ".tmp", ".tmp-of-mine", ".best"}
+    for name in own:
+        (run.root / name).write_text("mine")
+    (run.root / ".tmpABC123").mkdir()
+    mend(run.root)
+    assert {path.name for path in run.root.glob(".*")} == own | {".tmpABC123"}
 
 
 def test_folders_of_no_run_are_refused(run, tmp_path):

@@ -6,10 +6,11 @@ from torch.nn import functional
 
 from trainer import teacher
 from trainer.crops import read_crops_folder
-from trainer.networks import ARCFACE_TEMPLATE, NetworkSettings, build_network
+from trainer.networks import NetworkSettings, build_network
 from trainer.processes import Processes
 from trainer.start import Start
 from trainer.teacher import clean_lessons, distillation, from_template, teach
+from trainer.templates import ARCFACE_TEMPLATE
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

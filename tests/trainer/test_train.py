@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from tests.trainer.small_crops import write_crops
 from trainer import train as train_module
+from trainer.augment import Augmentation
 from trainer.checkpoint import CheckpointError
+from trainer.endings import NOTHING_BETTER
 from trainer.losses.outcome import Outcome
 from trainer.reporter import Listener
 from trainer.run_folder import BEST, CHECKPOINT, LAST, read_log, read_settings, read_suspects, read_triplets
@@ -57,7 +59,7 @@ def test_a_run_leaves_what_it_promises(whole_run, quick):
     assert [line["step"] for line in lines(folder, "step")] == list(range(1, 13))
     epochs = lines(folder, "epoch")
     assert [line["epoch"] for line in epochs] == [0, 1, 2, 3]
-    assert epochs[0]["loss"] is None
+    assert (epochs[0]["loss"], epochs[0]["best"]) == (None, False)
     assert epochs[0]["held_out"]["people"] == 2
     assert sum(line["best"] for line in epochs[1:]) >= 1
     assert found.best_epoch == max(line["epoch"] for line in epochs if line["best"])
@@ -168,12 +170,21 @@ def test_two_processes_go_on_where_one_stopped(shared_crops, tmp_path, quick):
 def test_a_run_goes_on_only_as_it_was_begun(shared_crops, tmp_path, quick):
     settings = replace(quick, epochs=1)
     run(shared_crops, tmp_path / "run", settings, Listener(stop=lambda: True))
-    with pytest.raises(CheckpointError, match=r"other settings \(rate was 0\.001 and is 0\.002\): take the same"):
+    with pytest.raises(CheckpointError, match=r"other settings \(--rate was 0\.001 and is 0\.002\): take the same"):
         run(shared_crops, tmp_path / "run", replace(settings, rate=2e-3))
+    changed = replace(settings, crops=3, augmentation=Augmentation(turn=9.0))
+    with pytest.raises(CheckpointError) as error:
+        run(shared_crops, tmp_path / "run", changed)
+    assert "(--crops-each was 2 and is 3, --turn was 6.0 and is 9.0)" in (str(error.value))
+    assert "To train on" not in str(error.value)  # there is nothing yet
     others = write_crops(tmp_path / "others", 12, 5)
     with pytest.raises(CheckpointError, match=r"holds others than when .* was begun"):
         run(others, tmp_path / "run", settings)
     assert run(shared_crops, tmp_path / "run", replace(settings, log_every=3)).why == "done"
+    with pytest.raises(
+        CheckpointError, match=r"--epochs was 1 and is 9.*To train on: `--init .*best\.safetensors --out"
+    ):
+        run(shared_crops, tmp_path / "run", replace(settings, epochs=9))
     (tmp_path / "run" / CHECKPOINT).write_bytes(b"cut short")
     with pytest.raises(CheckpointError, match="damaged"):
         run(shared_crops, tmp_path / "run", settings)
@@ -190,6 +201,21 @@ def test_a_classifier_warms_up_and_a_triplet_loss_follows(shared_crops, tmp_path
     said = []
     assert run(shared_crops, tmp_path / "run", settings, Listener(say=said.append)).why == "done"
     assert [line["recipe"] for line in lines(tmp_path / "run", "step")] == ["arcface"] * 4 + ["batch-hard"] * 4
+    (switch,) = lines(tmp_path / "run", "event")
+    assert (switch["what"], switch["step"], switch["epoch"]) == ("recipe", 4, 2)
+    assert "From here on the recipe is batch-hard; it was arcface." in said
+
+
+def test_a_switch_is_told_of_once_and_that_a_run_goes_on(shared_crops, tmp_path, quick):
+    settings = replace(quick, recipe="arcface", then="batch-hard", switch_after=1, epochs=2)
+    for stop_after in (4, 5):  # just after the switch, and once more later
+        asked = iter(range(100))
+        first = 0 if stop_after == 4 else 4
+        listener = Listener(stop=lambda: next(asked) + first + 1 == stop_after)  # noqa: B023, called at once
+        assert run(shared_crops, tmp_path / "run", settings, listener).why == "interrupted"
+    assert run(shared_crops, tmp_path / "run", settings).why == "done"
+    told = [(line["what"], line["step"]) for line in lines(tmp_path / "run", "event")]
+    assert sorted(told) == [("recipe", 4), ("resumed", 4), ("resumed", 5)]
 
 
 def test_a_teacher_teaches_without_names(whole_run, shared_crops, tmp_path, quick):
@@ -202,6 +228,15 @@ def test_a_teacher_teaches_without_names(whole_run, shared_crops, tmp_path, quic
     assert steps[-1]["distillation"] < 0.5 * steps[0]["distillation"]
     assert steps[0]["different_quantiles"] == [None] * 5
     assert read_triplets(tmp_path / "run", 1) == []
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_what_was_fitted_before_the_first_step_may_be_the_best(
+    whole_run, shared_crops, tmp_path, quick, monkeypatch, fitted
+):
+    monkeypatch.setattr(train_module.Learner, "begin_at_teacher", lambda *_: fitted)
+    run(shared_crops, tmp_path / "run", replace(quick, recipe=None, teacher=str(whole_run[0] / BEST), epochs=1))
+    assert lines(tmp_path / "run", "epoch")[0]["best"] is fitted
 
 
 def test_a_teacher_must_give_as_many_numbers(whole_run, shared_crops, tmp_path, quick):
@@ -361,7 +396,8 @@ def test_nobody_need_be_held_out(shared_crops, tmp_path, quick):
 def test_what_it_began_with_is_kept_if_nothing_is_better(whole_run, shared_crops, tmp_path, quick):
     settings = replace(quick, init=str(whole_run[0] / BEST), rate=1e-12, epochs=1, average=0.0, weight_decay=0.0)
     found = run(shared_crops, tmp_path / "run", replace(settings, freeze_norm=True))
-    assert found.best_epoch == 0
+    assert (found.best_epoch, found.text) == (0, NOTHING_BETTER)
+    assert lines(tmp_path / "run", "end")[0]["text"] == NOTHING_BETTER
     assert same_weights(tmp_path / "run", whole_run[0], BEST)
 
 

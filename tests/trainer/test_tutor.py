@@ -96,6 +96,7 @@ def test_a_run_begins_with_the_teachers_weights_and_goes_on_where_it_stopped(tmp
     assert whole.why == "done"
     assert any("first weights are told from its teacher's" in text for text in said)
     steps = [line for line in read_log(tmp_path / "whole") if line["kind"] == "step"]
+    assert next(line for line in read_log(tmp_path / "whole") if line["kind"] == "epoch")["best"]
     assert steps[0]["distillation"] < 0.3  # of random weights it is beyond 1
     assert any(text.startswith("With the head fitted again. After epoch 2") for text in said)
     assert [line["epoch"] for line in read_log(tmp_path / "whole") if line["kind"] == "refit"] == [2]

@@ -56,6 +56,12 @@ def test_a_weight_file_is_trained_further(crops, tmp_path, run):
     assert result.exit_code == 0, result.stderr
     settings = read_settings(tmp_path / "two")["settings"]
     assert (settings["kind"], settings["rate"], settings["freeze_norm"]) == ("small", 3e-5, True)
+    unchanged = run(
+        "train", crops, "--out", tmp_path / "none", *TINY, "--init", tmp_path / "one" / BEST, "--rate", 1e-12,
+        "--average", 0, "--weight-decay", 0,
+    )  # fmt: skip
+    assert unchanged.stdout == f"{tmp_path / 'none' / BEST}\n"
+    assert "No epoch was better than what training began with, which best.safetensors holds" in unchanged.stderr
     taught = run(
         "train", crops, "--out", tmp_path / "three", *TINY, "--teacher", tmp_path / "one" / BEST, "--epochs", 1
     )  # fmt: skip
@@ -148,6 +154,24 @@ def test_a_run_in_its_folder_of_crops_is_refused(tmp_path, run):
     (tmp_path / "run").mkdir()
     (tmp_path / "run-crops").rename(tmp_path / "run" / "crops")  # as --album has it
     assert run("train", tmp_path / "run" / "crops", "--out", tmp_path / "run", *TINY).exit_code == 0
+
+
+def test_first_weights_want_their_own_crops(crops, tmp_path, run, weights):
+    """These are SFace's, of 32 pixels."""
+    for name, remedy in (("dlib", "--network dlib`"), ("sface", "--network sface --size 112`")):
+        weights(name)
+        result = run("train", crops, "--out", tmp_path / "run", "--init", name, "--people", 3, "--crops-each", 2)
+        assert result.exit_code == 1
+        assert f"these crops have SFace's template and 32 pixels: make others with `visavis crops ... {remedy}" in (
+            result.stderr
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_help_says_a_default_once(run):
+    text = run("train", "--help").stdout
+    assert '[default: ""]' not in text
+    assert text.index("visavis crops known/ --out crops/ --network dlib") < text.index("--init dlib")
 
 
 def test_a_folder_that_holds_no_crops_is_an_error(tmp_path, run):

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from indexer.training.run_charts import run_charts
 from indexer.training.run_pictures import CropPictures
 from indexer.training.run_report import read_run, write_report
 from trainer.run_folder import RunError
@@ -59,6 +60,35 @@ def test_the_page_shows_what_the_log_says_and_needs_nothing_else(make_run) -> No
     assert "<h3>Epoch 2</h3>" not in text
     assert "Bob <b>Ray" not in text and "Bob &lt;b&gt;Ray&lt;/b&gt;" in text, "names are no HTML"
     assert text.count("<svg") == 9
+
+
+def test_each_recipe_has_its_own_loss(make_run) -> None:
+    """A classifier's loss of 40 leaves nothing to see of a triplet loss of .4 on one axis."""
+    log = [json.loads(line) for line in (make_run() / "log.jsonl").read_text().splitlines()]
+    for line in log:
+        if line["kind"] == "step" and line["step"] <= 30:
+            line |= {"recipe": "arcface", "loss": 40.0}
+    log.append({"kind": "event", "step": 45, "epoch": 3, "what": "resumed", "text": "going on"})
+    log.append({"kind": "end", "step": 60, "epoch": 3, "why": "collapsed", "text": "one point"})
+    charts = {chart.title: chart for chart, _ in run_charts(log)}
+    assert "Loss" not in charts
+    first, second = charts["Loss of arcface"], charts["Loss of batch-hard"]
+    assert set(first.lines[0].y) == {40.0} and first.lines[0].x[-1] == 30 and second.lines[0].x[0] == 31
+    assert max(second.lines[0].y) < 0.5
+    assert [text for _, text in first.marks] == ["now batch-hard"]
+    assert [text for _, text in second.marks] == ["going on", "one point"]
+    assert [x for x, _ in charts["Learning rate"].marks] == [3, 45, 60]
+
+
+def test_measures_beside_cosine_are_shown(make_run) -> None:
+    run = make_run()
+    assert "<h2>Measures</h2>" not in write_report(run).read_text()
+    with (run / "log.jsonl").open("a") as log:
+        measures = {"cosine": 0.875, "chi-squared": 0.9, "siamese": 0.8125}
+        log.write(json.dumps({"kind": "measures", "step": 60, "epoch": 3, **measures}) + "\n")
+    text = write_report(run).read_text()
+    assert "<tr><th>chi-squared</th><td>0.9000</td></tr>" in text and "<td>0.8125</td>" in text
+    assert "<th>epoch</th><td>" not in text
 
 
 def test_the_files_are_private_and_can_be_looked_at(make_run) -> None:
