@@ -23,7 +23,7 @@ def test_values_are_written_as_they_are_given():
     assert as_options(TrainSettings().as_dict())["--loss"] == "not given"
 
 
-@given(st.integers(1, 99), st.lists(st.integers(1, 9), max_size=4), st.floats(0, 1))
+@given(st.integers(2, 99), st.lists(st.integers(1, 9), max_size=4), st.floats(0, 1))
 def test_settings_read_again_are_written_alike(crops, depths, spoil):
     settings = TrainSettings(crops=crops, depths=tuple(depths)).as_dict()
     settings["augmentation"] = {"spoil": spoil}
