@@ -22,6 +22,7 @@ from indexer.answers import album_groups
 from indexer.archive import read_archive
 from indexer.grouping.album_grouping import group_album
 from indexer.locks import changing_groups, writing
+from tests.indexer.made_up_faces import near
 
 
 def lock_of(name: str, root: Path) -> AbstractContextManager[None]:
@@ -50,16 +51,10 @@ def held(name: str, root: Path) -> Iterator[tuple[multiprocessing.process.BasePr
         owner.join()
 
 
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
-
-
 @pytest.fixture
 def album(make_album, run):
     """Three groups of four faces each."""
-    made = make_album({f"{who}{i}.png": [_near(who, 10 * who + i)] for who in range(3) for i in range(4)})
+    made = make_album({f"{who}{i}.png": [near(who, 10 * who + i)] for who in range(3) for i in range(4)})
     assert run("cluster", "--album", made.root).exit_code == 0
     return made
 
@@ -146,7 +141,7 @@ def _merge(root: str, first: int) -> None:
 
 
 def test_two_processes_that_merge_at_once_lose_neither(make_album, run) -> None:
-    album = make_album({f"{who}{i}.png": [_near(who, 10 * who + i)] for who in range(8) for i in range(3)})
+    album = make_album({f"{who}{i}.png": [near(who, 10 * who + i)] for who in range(8) for i in range(3)})
     assert run("cluster", "--album", album.root).exit_code == 0
     assert _groups(album) == np.repeat(np.arange(1, 9), 3).tolist()
     context = multiprocessing.get_context("spawn")

@@ -14,17 +14,12 @@ from indexer.answers import album_groups
 from indexer.archive import read_archive
 from indexer.grouping.groups import read_groups
 from indexer.people import PeopleStore
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 def _photos(*counts: int, first: int = 0) -> dict[str, list[list[float]]]:
     """Photos of people, the first of whom looks into direction 0, and so on."""
-    return {f"{who}{i}.png": [_near(who, 10 * who + i)] for who, n in enumerate(counts) for i in range(first, n)}
+    return {f"{who}{i}.png": [near(who, 10 * who + i)] for who, n in enumerate(counts) for i in range(first, n)}
 
 
 @pytest.fixture
@@ -66,7 +61,7 @@ def test_the_first_time_there_is_nothing_to_compare_with(album, run) -> None:
 
 def test_new_and_grown_groups_are_told(album, run, make_album) -> None:
     _cluster(run, album)
-    make_album({**_photos(6, first=4), "90.png": [_near(9, 90)], "91.png": [_near(9, 91)]})
+    make_album({**_photos(6, first=4), "90.png": [near(9, 90)], "91.png": [near(9, 91)]})
     told = _cluster(run, album).stderr
     assert "  new: 4\n" in told and "  grown: 1 (+2)\n" in told
 
@@ -100,7 +95,7 @@ def test_a_number_is_given_to_no_other_faces(album, run, make_album) -> None:
         _name(album, photo, "", kind="ignore")
     gone = _cluster(run, album)
     assert "  gone, their faces alone: 3\n" in gone.stderr
-    make_album({"80.png": [_near(8, 80)], "81.png": [_near(8, 81)]})
+    make_album({"80.png": [near(8, 80)], "81.png": [near(8, 81)]})
     again = _numbers(run, album)
     assert again["80.png"] == again["81.png"] == 4, "3 is the number of a group that is no more"
     assert read_groups(album.index / "groups.parquet").next_number == 5
@@ -150,7 +145,7 @@ def test_the_last_line_of_json_says_what_the_text_says(album, run, make_album) -
         "threshold": 0.52, "wrong_share": None, "numbers_kept": True,
     }  # fmt: skip
     _name(album, "20.png", "Ann")
-    make_album({**_photos(6, first=4), "90.png": [_near(9, 90)], "91.png": [_near(9, 91)]})
+    make_album({**_photos(6, first=4), "90.png": [near(9, 90)], "91.png": [near(9, 91)]})
     last = _json(run, album)[-1]
     assert last["proposals"] == [{"person": "Ann", "faces": 1}]
     nothing = {"shrunk": [], "merged": [], "split": [], "gone_alone": []}

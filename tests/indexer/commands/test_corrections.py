@@ -13,19 +13,14 @@ from indexer.answers import album_groups
 from indexer.archive import read_archive
 from indexer.grouping.groups import FILE_NAME, only_groups, write_groups
 from indexer.people import PeopleStore
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def album(make_album):
     """Three people with four photos each, of whom 0 and 1 are in group 1, 2 in group 3; and a photo with two faces."""
-    photos = {f"{who}{i}.png": [_near(who, 10 * who + i)] for who in (0, 1, 2) for i in range(4)}
-    made = make_album(photos | {"two.png": [_near(2, 90), _near(5, 91)]})
+    photos = {f"{who}{i}.png": [near(who, 10 * who + i)] for who in (0, 1, 2) for i in range(4)}
+    made = make_album(photos | {"two.png": [near(2, 90), near(5, 91)]})
     archive = read_archive(made)
     names = [path.rsplit("/", 1)[1] for path in archive.paths]
     groups = np.array([{"0": 1, "1": 1, "2": 3, "t": 0}[name[0]] for name in names])
@@ -310,7 +305,7 @@ def test_two_faces_of_one_photo_with_one_name_are_warned_of_unless_they_are_the_
 
 
 def test_a_group_added_to_somebody_beside_it_is_warned_of(make_album, run) -> None:
-    album = make_album({"two.png": [_near(0, 1), _near(1, 2)], "a.png": [_near(1, 3)], "b.png": [_near(1, 4)]})
+    album = make_album({"two.png": [near(0, 1), near(1, 2)], "a.png": [near(1, 3)], "b.png": [near(1, 4)]})
     assert run("cluster", "--album", album.root).exit_code == 0
     assert run("move", "--to", "Ann", "--new", "two.png#1", "--album", album.root).exit_code == 0
     result = run("name", "1", "Ann", "--add", "--album", album.root)

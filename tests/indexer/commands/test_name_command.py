@@ -19,18 +19,13 @@ from indexer.archive import Archive, read_archive, read_people
 from indexer.grouping.groups import FILE_NAME, read_groups, write_groups
 from indexer.people import PeopleError, PeopleStore
 from indexer.sheet import Tile
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def album(make_album, run):
     """Ann, four photos, and Bob, three; one face of each has the name, the others are proposed."""
-    made = make_album({f"{who}{i}.png": [_near(who, 10 * who + i)] for who, n in enumerate((4, 3)) for i in range(n)})
+    made = make_album({f"{who}{i}.png": [near(who, 10 * who + i)] for who, n in enumerate((4, 3)) for i in range(n)})
     archive = read_archive(made)
     with PeopleStore(made.people) as store:
         for row, path in enumerate(archive.paths):
@@ -191,7 +186,7 @@ def test_nobody_for_whom_anything_is_proposed_says_what_to_do(make_album, run) -
 
 def test_a_face_in_the_mirror_has_the_name_and_the_rest_is_taken_as_announced(make_album, run) -> None:
     """Zoe twice in one photo: the two were said to be the same."""
-    photos = {"mirror.png": [_near(0, 1), _near(0, 2)]} | {f"{i}.png": [_near(0, 10 + i)] for i in range(4)}
+    photos = {"mirror.png": [near(0, 1), near(0, 2)]} | {f"{i}.png": [near(0, 10 + i)] for i in range(4)}
     album = make_album(photos).root
     assert run("move", "--to", "Zoe", "--new", "mirror.png#2", "--album", album).exit_code == 0
     assert run("same", "mirror.png#1", "mirror.png#2", "--album", album).exit_code == 0
@@ -236,9 +231,9 @@ def _say(store: PeopleStore, archive: Archive, said: tuple[str, int, int]) -> No
 def test_whatever_was_said_all_that_is_announced_can_be_taken(make_album, run, tmp_path, named, facts) -> None:
     """Two people in six photos alone, in one together, and each in one with a mirror."""
     if not (tmp_path / "album").exists():
-        photos = {f"{i}.png": [_near(i % 2, i)] for i in range(6)}
-        pairs = {"a.png": [_near(0, 10), _near(1, 11)], "b.png": [_near(0, 12), _near(0, 13)]}
-        make_album(photos | pairs | {"c.png": [_near(1, 14), _near(1, 15)]})
+        photos = {f"{i}.png": [near(i % 2, i)] for i in range(6)}
+        pairs = {"a.png": [near(0, 10), near(1, 11)], "b.png": [near(0, 12), near(0, 13)]}
+        make_album(photos | pairs | {"c.png": [near(1, 14), near(1, 15)]})
     album = open_album(tmp_path / "album")
     album.people.unlink(missing_ok=True)
     archive = read_archive(album)

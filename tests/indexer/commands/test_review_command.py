@@ -15,18 +15,13 @@ from indexer.archive import read_archive, read_people
 from indexer.cli import cli
 from indexer.people import PeopleStore
 from indexer.review.replies import Reply, Word
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def album(make_album, run):
     """Two groups, of four and three faces."""
-    made = make_album({f"{who}{i}.png": [_near(who, 10 * who + i)] for who, n in enumerate((4, 3)) for i in range(n)})
+    made = make_album({f"{who}{i}.png": [near(who, 10 * who + i)] for who, n in enumerate((4, 3)) for i in range(n)})
     assert run("cluster", "--album", made.root).exit_code == 0
     return made
 

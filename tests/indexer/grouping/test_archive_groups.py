@@ -13,20 +13,14 @@ from indexer.grouping.archive_groups import facts_of, group_archive, settings_fo
 from indexer.grouping.link_threshold import Evidence
 from indexer.grouping.proposals import propose
 from indexer.people import PeopleStore
-
-
-def _near(direction: int, wobble: float, seed: int) -> list[float]:
-    """A face near one of a few directions."""
-    face = wobble * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def album(make_album):
     """Two people with four photos each, and a photo with two faces that look like the first of them."""
-    photos = {f"{who}{i}.png": [_near(who, 0.02, 10 * who + i)] for who in (0, 1) for i in range(4)}
-    return make_album(photos | {"twins.png": [_near(0, 0.02, 90), _near(0, 0.02, 91)]})
+    photos = {f"{who}{i}.png": [near(who, 10 * who + i)] for who in (0, 1) for i in range(4)}
+    return make_album(photos | {"twins.png": [near(0, 90), near(0, 91)]})
 
 
 def _groups(album):
@@ -38,7 +32,7 @@ def _groups(album):
 
 def test_faces_that_come_later_are_entered_into_the_lists_that_were_kept(album, make_album) -> None:
     _groups(album)
-    make_album({"02.png": [_near(0, 0.02, 70)], "new.png": [_near(5, 0.02, 71)]})
+    make_album({"02.png": [near(0, 70)], "new.png": [near(5, 71)]})
     with mock.patch.object(album_lists, "new_lists", side_effect=AssertionError):
         archive, labels = _groups(album)
     by_name = {archive.paths[row].rsplit("/", 1)[1]: label for row, label in labels.items()}

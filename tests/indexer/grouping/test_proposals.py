@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from indexer.archive import read_archive
@@ -10,18 +9,13 @@ from indexer.grouping.archive_groups import group_archive
 from indexer.grouping.groups import NOBODY
 from indexer.grouping.proposals import propose
 from indexer.people import PeopleStore
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def archive(make_album):
     """Three people with four photos each; of the first two one photo has the name."""
-    album = make_album({f"{who}{i}.png": [_near(who, 10 * who + i)] for who in range(3) for i in range(4)})
+    album = make_album({f"{who}{i}.png": [near(who, 10 * who + i)] for who in range(3) for i in range(4)})
     archive = read_archive(album)
     with PeopleStore(album.people) as store:
         for row, path in enumerate(archive.paths):
@@ -40,7 +34,7 @@ def test_unnamed_faces_are_proposed_for_the_name_in_their_group(archive) -> None
 
 
 def test_nobody_is_proposed_where_nobody_has_a_name(make_album) -> None:
-    archive = read_archive(make_album({"a.png": [_near(0, 1)], "b.png": [_near(0, 2)]}))
+    archive = read_archive(make_album({"a.png": [near(0, 1)], "b.png": [near(0, 2)]}))
     proposed, sureness = propose(archive, group_archive(archive))
     assert proposed.tolist() == [NOBODY] * 2 and sureness.tolist() == [0, 0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from indexer.archive import Archive, read_archive
@@ -12,18 +11,13 @@ from indexer.review.questions import Question
 from indexer.review.replies import Reply, Word
 from indexer.review.session import ReviewSession
 from indexer.review.start import read_board
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def archive(make_album, run) -> Archive:
     """Three people with five, four and two photos in a group each, and a face that is nobody else."""
-    photos = {f"{who}{i}.png": [_near(who, 10 * who + i)] for who, n in enumerate((5, 4, 2, 1)) for i in range(n)}
+    photos = {f"{who}{i}.png": [near(who, 10 * who + i)] for who, n in enumerate((5, 4, 2, 1)) for i in range(n)}
     album = make_album(photos)
     assert run("cluster", "--album", album.root).exit_code == 0
     return read_archive(album)

@@ -11,19 +11,14 @@ from indexer.people import PeopleStore
 from indexer.review.board import NOBODY, rows_of
 from indexer.review.questions import rank_questions
 from indexer.review.start import read_board
-
-
-def _near(direction: int, seed: int) -> list[float]:
-    face = 0.02 * np.random.default_rng(seed).standard_normal(128)
-    face[direction] += 1
-    return face.tolist()
+from tests.indexer.made_up_faces import near
 
 
 @pytest.fixture
 def album(make_album, run):
     """Two groups, of four and three faces, and two alike faces in one photo, of which one is in the first group."""
-    photos = {f"{who}{i}.png": [_near(who, 10 * who + i)] for who, n in enumerate((3, 3)) for i in range(n)}
-    made = make_album({**photos, "twins.png": [_near(0, 90), _near(0, 91)]})
+    photos = {f"{who}{i}.png": [near(who, 10 * who + i)] for who, n in enumerate((3, 3)) for i in range(n)}
+    made = make_album({**photos, "twins.png": [near(0, 90), near(0, 91)]})
     assert run("cluster", "--album", made.root).exit_code == 0
     return made
 
@@ -64,7 +59,7 @@ def test_what_was_said_since_the_clustering_holds(album) -> None:
 
 
 def test_faces_that_came_since_the_clustering_stand_alone(album, make_album) -> None:
-    make_album({"new.png": [_near(0, 77)]})
+    make_album({"new.png": [near(0, 77)]})
     archive = read_archive(album)
     material, board = read_board(archive)
     new = _row(archive, "new.png")
