@@ -12,14 +12,22 @@ margin (s = 1) never comes near 0: a sharpness of 10 or so restores it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.losses.outcome import Average, Outcome, add_rows, check_average, cosines_at, full_precision, select_rows
+from trainer.losses.outcome import (
+    Average,
+    Outcome,
+    add_rows,
+    check_average,
+    cosines_at,
+    full_precision,
+    select_rows,
+    with_gradient,
+)
 from trainer.mining import hardest_rows
 
 _SMALLEST = 1e-12  # no length or distance is divided by less
@@ -54,7 +62,8 @@ class BatchHard:
             labels: int64 (N,), the person of each row.
         """
         with full_precision(embeddings) as rows:
-            return Outcome(*_MinedLoss.apply(rows, labels, self))  # type: ignore[no-untyped-call]
+            outcome, gradient = self._mined(rows.detach(), labels)
+            return replace(outcome, loss=with_gradient(outcome.loss, rows, gradient))
 
     def penalty(self, violations: Tensor) -> tuple[Tensor, Tensor]:
         """Give h(x) and its slope for violations x = d(a, p) - d(a, n), float (T,)."""
@@ -64,12 +73,8 @@ class BatchHard:
         losses = functional.relu(violations + self.margin)
         return losses, (losses > 0).to(losses.dtype)
 
-
-class _MinedLoss(torch.autograd.Function):
-    """Mining, the loss, and its gradient by formula: in a batch of 180 autograd's overhead would be half the time."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, labels: Tensor, settings: BatchHard) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _mined(self, rows: Tensor, labels: Tensor) -> tuple[Outcome, Tensor]:
+        """Give the loss, and its gradient by formula: in a batch of 180 autograd's overhead would be half the time."""
         length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SMALLEST)
         unit = rows / length
         triplets = hardest_rows(unit, labels)
@@ -77,25 +82,17 @@ class _MinedLoss(torch.autograd.Function):
         apart = compared[:1] - compared[1:]  # from the partner, and from the stranger
         distances = torch.linalg.vector_norm(apart, dim=2)
         violations = distances[0] - distances[1]
-        losses, slopes = settings.penalty(violations)
+        losses, slopes = self.penalty(violations)
         # With a soft margin every triplet has a loss: active are those whose stranger is nearer.
-        active = ((losses if settings.margin is not None else violations) > 0).sum()
-        count = active.clamp_min(1) if settings.average == "active" else max(1, len(losses))
+        active = ((losses if self.margin is not None else violations) > 0).sum()
+        count = active.clamp_min(1) if self.average == "active" else max(1, len(losses))
         # d(a, p) changes with a by (a - p) / d(a, p), with p by the opposite; the same for n, with the other sign.
         apart *= (slopes / (distances.clamp_min(_SMALLEST) * count)).unsqueeze(2)
         from_partner, from_stranger = apart
         pulls = torch.stack([from_partner - from_stranger, -from_partner, from_stranger])
         gradient = add_rows(pulls, triplets, len(rows))
         along = (gradient * unit).sum(dim=1, keepdim=True)
-        ctx.save_for_backward((gradient - along * unit) / length)
         share = active / max(1, len(losses))
         same, different = cosines_at(distances)
-        ctx.mark_non_differentiable(share, same, different)
         loss = losses.sum() / count if len(losses) else rows.sum() * 0  # NaN, if an embedding is no number
-        return loss, share, same, different
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0], None, None
+        return Outcome(loss, share, same, different), (gradient - along * unit) / length

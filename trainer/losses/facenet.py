@@ -13,13 +13,12 @@ the rate of learning does not depend on the size of the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainer.losses.outcome import Average, Outcome, averaged, check_average, full_precision
+from trainer.losses.outcome import Average, Outcome, averaged, check_average, divisor, full_precision, with_gradient
 from trainer.mining import Triplets, semihard_comparisons
 
 
@@ -44,28 +43,12 @@ class FaceNet:
         """Mine the batch and give its loss; arguments as for ``BatchHard``."""
         with full_precision(embeddings) as rows:
             unit = functional.normalize(rows)
-            return Outcome(*_MinedLoss.apply(unit, labels, self))  # type: ignore[no-untyped-call]
-
-
-class _MinedLoss(torch.autograd.Function):
-    """Mining and the loss, from the similarities that mining has found anyway; the gradient is by formula."""
-
-    @staticmethod
-    def forward(ctx: Any, unit: Tensor, labels: Tensor, settings: FaceNet) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        triplets, same, different = semihard_comparisons(unit, labels)
-        # |a - p|² - |a - n|² = 2 a·n - 2 a·p on the sphere.
-        losses = functional.relu(2 * (different - same) + settings.margin)
-        loss, active = averaged(losses, settings.average, unit)
-        count = (losses > 0).sum().clamp_min(1) if settings.average == "active" else max(1, len(losses))
-        ctx.save_for_backward(_gradient(unit, triplets, 2 * (losses > 0) / count))
-        ctx.mark_non_differentiable(active, same, different)
-        return loss, active, same, different
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0], None, None
+            triplets, same, different = semihard_comparisons(unit.detach(), labels)
+            # |a - p|² - |a - n|² = 2 a·n - 2 a·p on the sphere.
+            losses = functional.relu(2 * (different - same) + self.margin)
+            loss, active = averaged(losses, self.average, unit.detach())
+            gradient = _gradient(unit.detach(), triplets, 2 * (losses > 0) / divisor(losses, self.average))
+            return Outcome(with_gradient(loss, unit, gradient), active, same, different)
 
 
 def _gradient(unit: Tensor, triplets: Triplets, weights: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -93,6 +93,28 @@ def averaged(losses: Tensor, over: Average, embeddings: Tensor) -> tuple[Tensor,
     if len(losses) == 0:
         nothing = embeddings.sum() * 0
         return nothing, nothing.detach()
-    count = (losses.detach() > 0).sum()
-    divisor = count.clamp_min(1) if over == "active" else len(losses)
-    return losses.sum() / divisor, count / len(losses)
+    return losses.sum() / divisor(losses, over), (losses.detach() > 0).sum() / len(losses)
+
+
+def divisor(losses: Tensor, over: Average) -> Tensor | int:
+    """Give what single losses, float (T,), are divided by for their average: 1 at least."""
+    return (losses.detach() > 0).sum().clamp_min(1) if over == "active" else max(1, len(losses))
+
+
+def with_gradient(loss: Tensor, rows: Tensor, gradient: Tensor) -> Tensor:
+    """Give a loss the gradient with respect to ``rows`` that was found with it, float like ``rows``."""
+    given: Tensor = _WithGradient.apply(loss, rows, gradient)  # type: ignore[no-untyped-call]
+    return given
+
+
+class _WithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, rows: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return loss.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, of_loss: Tensor) -> tuple[None, Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return None, gradient * of_loss, None
