@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from embedder.vectors import UnitRows
 from indexer.archive import Archive
@@ -129,17 +127,15 @@ def _joined(archive: Archive, rows: np.ndarray) -> tuple[np.ndarray, dict[int, i
     """
     people = archive.people
     spoken = {f for pair in (*people.same, *people.different) for f in pair} | {f for f, _ in people.rejected}
-    faces = np.array(sorted(spoken), np.int64)
+    faces = sorted(spoken)
     position = np.full(len(archive.faces) + 1, -1, np.int64)  # the last one stands for a face that is gone
     position[rows] = np.arange(len(rows))
-    place = position[archive.rows_of_faces(faces.tolist())]
-    ends = np.searchsorted(faces, np.array(people.same, np.int64).reshape(-1, 2))
-    links = sparse.coo_array((np.ones(len(ends), bool), (ends[:, 0], ends[:, 1])), shape=(len(faces), len(faces)))
-    part = connected_components(links, directed=False)[1] if len(faces) else np.empty(0, np.int64)
-    here = np.flatnonzero(place >= 0)
-    stands_for = dict(zip(part[here][::-1].tolist(), place[here][::-1].tolist(), strict=True))
-    same = [(stands_for[p], at) for p, at in zip(part[here].tolist(), place[here].tolist(), strict=True)]
-    whose = {f: stands_for[p] for f, p in zip(faces.tolist(), part.tolist(), strict=True) if p in stands_for}
+    place = dict(zip(faces, position[archive.rows_of_faces(faces)].tolist(), strict=True))
+    head = {face: people.heads.get(face, face) for face in faces}
+    here = [face for face in faces if place[face] >= 0]
+    stands_for = {head[face]: place[face] for face in reversed(here)}
+    same = [(stands_for[head[face]], place[face]) for face in here]
+    whose = {face: stands_for[head[face]] for face in faces if head[face] in stands_for}
     return np.array([pair for pair in same if pair[0] != pair[1]], np.int64).reshape(-1, 2), whose
 
 

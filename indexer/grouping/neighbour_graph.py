@@ -27,7 +27,7 @@ HIGHEST_SHARE = 0.98
 POOR = 1 / 3
 """Share of the album's median quality below which a face is linked by a greater similarity only. With half of the
 median or a fixed .5 fewer faces of crowds are grouped, but hard copies lose up to .0114 of BCubed F with dlib's
-network, here .0015."""
+network (by hand), here .0015."""
 DISTRUST = 0.6
 """By what share of the distance from the network's usual threshold to a cosine of 1 two faces of quality 0 must be more
 alike than others; half of it if one is. `benchmarks.grouping_crowds` has what it gives."""
