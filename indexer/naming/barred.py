@@ -29,7 +29,7 @@ def barred_people(archive: Archive, rows: Ints) -> Ints:
     positions, places = _matches(archive.heads[rows], said[:, 0])
     pairs = [
         np.stack([positions, said[places, 1]], axis=1),
-        beside(rows, archive.photo_numbers, archive.persons),
+        _of_others(archive, rows, beside(rows, archive.photo_numbers, archive.persons)),
     ]
     return np.unique(np.concatenate(pairs), axis=0)
 
@@ -47,6 +47,20 @@ def beside(rows: Ints, photos: Ints, persons: Ints) -> Ints:
     positions, places = _matches(photos[rows], photos[named])
     beside_it = persons[named[places]]
     return np.asarray(np.stack([positions, beside_it], axis=1)[beside_it != persons[rows[positions]]])
+
+
+def _of_others(archive: Archive, rows: Ints, pairs: Ints) -> Ints:
+    """Leave out that an ignored face is beside one who is the same: it has no name, but that would be its own."""
+    people, ignored = archive.people, archive.ignored[rows[pairs[:, 0]]]
+    if not ignored.any():
+        return pairs
+    own = {(people.heads.get(face, face), person) for face, person in people.person_of.items()}
+    heads = archive.heads[rows[pairs[:, 0]]]
+    mine = [
+        known and (head, who) in own
+        for known, head, who in zip(ignored, heads.tolist(), pairs[:, 1].tolist(), strict=True)
+    ]
+    return np.asarray(pairs[~np.array(mine, bool)])
 
 
 def _told(people: PeopleState) -> Ints:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from indexer.album import open_album
@@ -74,6 +74,7 @@ def _say(store, archive, fact):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FACTS)
+@example([("name", 0, "Ann"), ("same", 0, 1), ("ignore", 0)])
 def test_what_holds_for_a_face_holds_for_all_that_are_the_same(make_album, tmp_path, facts):
     if not (tmp_path / "album").exists():
         make_album({"a.png": [[1, 0], [0, 1]], "b.png": [[1, 0.1], [0, 1]], "c.png": [[1, 0.2]], "d.png": [[0, 1]]})
